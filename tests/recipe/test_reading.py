@@ -97,6 +97,13 @@ def test_a_round_that_does_not_fit_the_recipe_is_refused(recipe_tree, tmp_path, 
     assert expected in "\n".join(problems(recipe_tree, tmp_path))
 
 
+def test_a_language_model_is_not_trained_in_the_arithmetic_of_its_file():
+    with pytest.raises(RecipeError) as refused:
+        reading.load("stories", ["rounds.0.stages.0.quantize=int4"])
+    expected = "rounds.0.stages.0.quantize: got 'int4', which 'text-generation' does not support yet"
+    assert expected in str(refused.value)
+
+
 def test_unlabeled_data_must_be_given_to_be_used(recipe_tree, tmp_path):
     del recipe_tree["data"]["unlabeled"]
     assert "but 'data.unlabeled' is not given" in "\n".join(problems(recipe_tree, tmp_path))
