@@ -36,8 +36,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     """Publish the files."""
     exporter = registry.target(settings.target)
     task = registry.task(settings.task)
-    how = exporter.precision(settings.precision)
-    assert how is not None, "others are refused"
+    file_name = _file_name(exporter, settings.precision)
     data = PreparedData.of(inputs.data)
     driver: Driver = importlib.import_module(task.device).DRIVER
     items = data.items("validation")
@@ -57,7 +56,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         Part(
             component,
             length,
-            str(folder / part_name(how.file, component if len(driver.components) > 1 else None, length)),
+            str(folder / part_name(file_name, component if len(driver.components) > 1 else None, length)),
             _source(source, component, length),
         )
         for component in driver.components
@@ -93,6 +92,12 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         checks=tuple(file.checks for file in made),
         facts=facts,
     )
+
+
+def _file_name(exporter: Target, precision: str) -> str:
+    how = exporter.precision(precision)
+    assert how is not None, "others are refused"
+    return how.file
 
 
 class _Told(Spec):

@@ -55,6 +55,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         prepared.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: (inputs, split))
     )
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
+    monkeypatch.setattr(judge_round, "tokenizer_bytes", lambda task, target, data: 500_000)
     rows = tuple(
         Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
         for name in ("a", "b", "failed")
@@ -78,8 +79,8 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress()))
     assert asked == [("the teacher's", "validation"), ("the student's", "validation")]
     assert (seen["teacher"], seen["student"]) == ([1, 1, 1, 0], [1, 1, 0, 0])
-    assert [(file.id, file.drop, file.file_mb) for file in seen["files"]] == [
-        ("r1/a", pytest.approx(0.25), 3.0),
-        ("r1/b", pytest.approx(-0.25), 9.0),
+    assert [(file.id, file.drop, file.file_mb, file.shipped_mb) for file in seen["files"]] == [
+        ("r1/a", pytest.approx(0.25), 3.0, 3.5),
+        ("r1/b", pytest.approx(-0.25), 9.0, 9.5),
     ]
     assert found.judgement.within_limits == ("r1/b",)
