@@ -26,8 +26,9 @@ from edgedistill.system import process
 from edgedistill.system.memory import recall, remember
 
 _TIMEOUT_SECONDS = 120.0
-_MEMORY = "shapes-2.json"
-"""The number rises whenever `ModelShape` gets another field."""
+_MEMORY = "shapes.json"
+_FORMAT = 2
+"""Rises whenever `ModelShape` gets another field."""
 _SHAPE = TypeAdapter(ModelShape)
 _logger = logging.getLogger(__name__)
 
@@ -80,9 +81,14 @@ def shapes(wanted: Mapping[str, Request], *, here: bool = False) -> dict[str, Mo
 
 
 def _key(request: Request) -> str:
-    """Hash of everything that determines the shape: the request, the code of its plug-ins, the library."""
+    """Hash of everything that determines the shape: the request, the code of its plug-ins, the library, this format."""
     students = [registry.student(str(given["init"])).version for given in request["students"]]
-    versions = [*students, registry.version("tasks", request["task"]), importlib.metadata.version("transformers")]
+    versions = [
+        _FORMAT,
+        *students,
+        registry.version("tasks", request["task"]),
+        importlib.metadata.version("transformers"),
+    ]
     return hashlib.sha256(json.dumps([request, versions]).encode()).hexdigest()
 
 
