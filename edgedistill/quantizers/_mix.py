@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts.precision import Mix
 from edgedistill.errors import RefusedError
-from edgedistill.exporting.onnx_parts import Matrix, matrices
 from edgedistill.quantizers._blocks import Bits, Blocks, quantize_tables
 from edgedistill.quantizers._products import quantize_outputs
 from edgedistill.quantizers._rows import shrink_rows
@@ -16,6 +15,8 @@ from edgedistill.system.quiet import quiet
 
 if TYPE_CHECKING:
     import onnx
+
+    from edgedistill.exporting.onnx_parts import Matrix
 
 _BITS: dict[str, Bits] = {"int8": 8, "int4": 4, "int2": 2}
 
@@ -27,6 +28,8 @@ def quantize_mix(source: Path, destination: Path, mix: Mix) -> None:
         RefusedError: a matrix belongs to no part, a table is the head too, or nothing is quantized.
     """
     import onnx
+
+    from edgedistill.exporting.onnx_parts import matrices
 
     model = onnx.load(source)
     found = matrices(model.graph)
