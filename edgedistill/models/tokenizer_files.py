@@ -40,7 +40,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int, folder: 
     plain = Tokenizer.from_file(str(file))
     plain.no_padding()
     plain.enable_truncation(max_length, stride=0, strategy="longest_first", direction=tokenizer.truncation_side)
-    plain.save(str(file))
+    plain.save(str(file), pretty=False)  # Indentation is a third of a BERT's file, which ships with the model.
     settings_file = folder / "tokenizer_config.json"
     settings = json.loads(settings_file.read_text(encoding="utf-8"))
     kept = {key: value for key, value in settings.items() if key not in _PASSING}

@@ -172,3 +172,13 @@ def test_models_and_bundle_of_a_run(finished_run):
         written = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         assert (written["padding"], written["truncation"]["max_length"]) == (None, 32), folder
         assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == 32
+
+
+def test_no_byte_goes_to_indentation(tmp_path):
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=word_pieces(), pad_token="[PAD]", unk_token="[UNK]")
+    save_tokenizer(tokenizer, LIMIT, tmp_path)
+    file = tmp_path / "tokenizer.json"
+    content = file.read_text(encoding="utf-8")
+    compact = json.dumps(json.loads(content), ensure_ascii=False, separators=(",", ":"))
+    assert len(content) <= len(compact)
+    assert Tokenizer.from_file(str(file)).encode(TEXTS[0]).ids == tokenizer(TEXTS[0])["input_ids"][:LIMIT]
