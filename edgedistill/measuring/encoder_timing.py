@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from edgedistill.arrays import Floats
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
@@ -175,7 +176,7 @@ def _by_length(timing: Timing, first: int) -> dict[int, Times]:
     return {length: percentiles(own) for length, own in samples.items()}
 
 
-def percentiles(samples: Sequence[float]) -> Times:
+def percentiles(samples: Sequence[float] | Floats) -> Times:
     """Of all runs in order; p95 is the lower quartile of that of each pass, since other work makes passes slower and
     none faster."""
     passes = [np.percentile(part, 95) for part in np.array_split(np.array(samples), _PASSES)]
