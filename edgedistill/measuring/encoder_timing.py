@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from edgedistill.arrays import Floats
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
@@ -29,7 +30,7 @@ from edgedistill.system.machine import available_cores, busy
 
 _PASSES = 10
 """Over all encoders, as `time_models` makes them."""
-_MIN_SECONDS = 0.5
+_MIN_SECONDS = 1.0
 """Of each encoder on each length; short, since there are many, and both depths are interleaved."""
 
 
@@ -172,13 +173,14 @@ def _by_length(timing: Timing, first: int) -> dict[int, Times]:
     samples = {first: timing.samples_ms}
     for length, phases in timing.prompts_ms.items():
         samples[length] = tuple(map(sum, zip(*phases.values(), strict=True)))
-    return {length: _times(own) for length, own in samples.items()}
+    return {length: percentiles(own) for length, own in samples.items()}
 
 
-def _times(samples: Sequence[float]) -> Times:
-    """Percentiles of the runs in order; p95 is the median of that of each pass, so a busy moment does not count."""
+def percentiles(samples: Sequence[float] | Floats) -> Times:
+    """Of all runs in order; p95 is the lower quartile of that of each pass, since other work makes passes slower and
+    none faster."""
     passes = [np.percentile(part, 95) for part in np.array_split(np.array(samples), _PASSES)]
-    return Times(float(np.median(samples)), float(np.median(passes)))
+    return Times(float(np.median(samples)), float(np.percentile(passes, 25)))
 
 
 def _words(shape: LayerShape) -> str:
