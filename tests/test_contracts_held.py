@@ -41,12 +41,13 @@ LIBRARIES = {
     "edgedistill/students/factorise.py": {"input_ids", "token_type_ids", "logits"},
     "edgedistill/students/static.py": {"input_ids"},
     "edgedistill/runtimes/_browser/transformers_js.py": {"argmax"},
+    "edgedistill/exporting/trial_encoders.py": {"input_ids", "attention_mask", "token_type_ids"},
     "exporters/plain_attention.py": {"attention_mask"},
     "exporters/plain_graph.py": {"token_type_ids"},
 }
 """The words that a file has because a library or an older schema does: models of ours take and give what those of
 `transformers` do, a masked language model is asked for words, a tokenizer is read without `transformers`, two
-architectures' tables are turned into one another, a client classifies texts, a mask's operators are written out, texts
+architectures' tables are turned into one another, a client classifies texts, an encoder is timed, a mask's operators are written out, texts
 are continued token by token in the layout that clients read."""
 OF_TASKS = frozenset({"argmax", "input_ids", "attention_mask", "token_type_ids", "pixel_values", "logits"})
 COLUMNS = frozenset({"batch", "inputs", "targets", "outputs", "values", "columns", "encoded", "items", "tokens"})

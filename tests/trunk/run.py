@@ -69,7 +69,11 @@ def frozen_run(folder: Path, **environment: str) -> Path:
     paths = os.pathsep.join([str(root), str(root / "tests"), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, **ENVIRONMENT, "PYTHONPATH": paths, **environment}
     done = subprocess.run(
-        [sys.executable, str(Path(__file__)), str(folder)], env=variables, cwd=root, capture_output=True, text=True
+        [sys.executable, str(Path(__file__)), str(folder)],
+        env={**variables, "XDG_CACHE_HOME": str(folder / "cache")},
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return folder / "run"
