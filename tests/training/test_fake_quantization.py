@@ -179,7 +179,9 @@ def test_weights_in_blocks_are_rounded_as_onnxruntime_rounds_them(bits):
     from edgedistill.quantizers._blocks import Blocks, _config
 
     weights = np.random.default_rng(0).normal(size=(24, 80)).astype(np.float32)
-    packed, scales, zeros = DefaultWeightOnlyQuantizer(_config(Blocks(bits))).qbits_block_quant(np.ascontiguousarray(weights.T))
+    packed, scales, zeros = DefaultWeightOnlyQuantizer(_config(Blocks(bits))).qbits_block_quant(
+        np.ascontiguousarray(weights.T)
+    )
     zero = np.full(scales.shape, 128) if bits == 8 else unpacked(zeros, bits)[:, : scales.shape[1]]
     levels = unpacked(packed, bits).astype(np.float32) - zero[..., None].astype(np.float32)
     expected = (levels * scales[..., None]).reshape(24, -1)[:, :80]
