@@ -47,8 +47,8 @@ LIBRARIES = {
 }
 """The words that a file has because a library or an older schema does: models of ours take and give what those of
 `transformers` do, a masked language model is asked for words, a tokenizer is read without `transformers`, two
-architectures' tables are turned into one another, a client classifies texts, an encoder is timed, a mask's operators are
-written out, texts are continued token by token in the layout that clients read."""
+architectures' tables are turned into one another, a client classifies texts, an encoder is timed, a mask's operators
+are written out, texts are continued token by token in the layout that clients read."""
 OF_TASKS = frozenset({"argmax", "input_ids", "attention_mask", "token_type_ids", "pixel_values", "logits"})
 COLUMNS = frozenset({"batch", "inputs", "targets", "outputs", "values", "columns", "encoded", "items", "tokens"})
 MODELS = frozenset({"model", "student", "teacher", "source", "each"})
