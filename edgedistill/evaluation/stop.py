@@ -19,6 +19,8 @@ class FileFigures:
     id: str
     drop: float
     file_mb: float
+    blocked: bool = False
+    """Whether the search of its mix found none within its bound."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def judge(
 
 
 def _within(file: FileFigures, limits: Limits) -> bool:
-    return (limits.drop is None or file.drop <= limits.drop) and (
-        limits.file_mb is None or file.file_mb <= limits.file_mb
+    return (
+        not file.blocked
+        and (limits.drop is None or file.drop <= limits.drop)
+        and (limits.file_mb is None or file.file_mb <= limits.file_mb)
     )

@@ -137,7 +137,7 @@ def _file_bytes(recipe: Recipe, shape: ModelShape | None) -> dict[str, int | Non
     for quantization in recipe.quantize:
         makers = [registry.target(target).precision(quantization.id) for target in recipe.export.targets]
         maker = next((own for own in makers if own is not None), None)
-        if shape is None or not parameters or maker is None:
+        if shape is None or not parameters or maker is None or quantization.search is not None:
             sizes[quantization.id] = None
         elif quantization.parts is not None:
             sizes[quantization.id] = round(_mixed_bytes(quantization.parts, quantization.block or BLOCK, shape))

@@ -45,6 +45,7 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "files": [f"{place}/{name}" for name in made.device],
             "lengths": made.lengths,
             "facts": dict(made.facts),
+            "search": made.search,
             "runtime_size": made.facts.get("runtime_size"),
             "backend": dict(verified.backend),
             "figures": (*figures, *judging.figures(answers, validation, "validation")),

@@ -20,6 +20,7 @@ from edgedistill.report.headline import headline, times_smaller
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
 from edgedistill.report.markdown_text import escape, table
+from edgedistill.report.mix_search import mix_searches
 from edgedistill.report.spread import spread
 
 EMULATED = (
@@ -76,6 +77,7 @@ def render_markdown(results: Results) -> str:
         _verdict(results),
         f"## Candidates\n\n{candidates}",
         *beside_fp32(results),
+        *mix_searches(results),
         *by_prompt(results),
         *checks(results),
         *([_runtime_sizes(results.measured)] if runtime_sizes(results.measured) else []),

@@ -31,8 +31,10 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> J
         verified = inputs.verified[row.verify_key]
         if verified.failure is not None:
             continue
-        size = read_files(inputs.files[row.file_key]).bytes
-        files.append(FileFigures(row.id, metric.gain(teacher_value, verified.record.value), size / 1e6))
+        made = read_files(inputs.files[row.file_key])
+        drop = metric.gain(teacher_value, verified.record.value)
+        blocked = made.search is not None and made.search.blocked is not None
+        files.append(FileFigures(row.id, drop, made.bytes / 1e6, blocked))
     found = judge(settings.round, metric, teacher, student, files, settings.stop, settings.limits)
     context.progress.say(f"      {found.reason}")
     return Judged(judgement=found)

@@ -13,7 +13,6 @@ from pydantic import JsonValue, TypeAdapter
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Driver
-from edgedistill.contracts.target import Target
 from edgedistill.data.prepared import PreparedData
 from edgedistill.device.files import Files
 from edgedistill.exporting.files import buckets_up_to, part_name, read_files
@@ -34,6 +33,12 @@ _SAMPLES = 64
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> MadeFiles:
     """Publish the files."""
+    job = export_job(settings, inputs, folder, context)
+    return record_of(settings, job, make(job, settings.timeout_minutes, context))
+
+
+def export_job(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> ExportJob:
+    """The files to write into a folder, with the inputs they are made from in the scratch folder."""
     exporter = registry.target(settings.target)
     task = registry.task(settings.task)
     how = exporter.precision(settings.precision)
@@ -66,7 +71,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     # No text is empty, so there is at least one token besides the special tokens.
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
     shortest = min(around + 1, data.max_length)
-    job = ExportJob(
+    return ExportJob(
         target=settings.target,
         exporter=registry.reference("exporters", settings.target),
         precision=settings.precision,
@@ -82,19 +87,24 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         parts=None if settings.parts is None else settings.parts.by_name(),
         block=settings.block or BLOCK,
     )
-    made = _make(job, exporter, settings.timeout_minutes, context)
+
+
+def record_of(settings: Settings, job: ExportJob, made: Sequence[Told]) -> MadeFiles:
+    """The record of the files that a job made."""
+    task = registry.task(settings.task)
+    driver: Driver = importlib.import_module(task.device).DRIVER
     facts = dict(made[-1].facts)
-    if task.data.tokens and shortest > 1:
-        facts["min_length"] = shortest
+    if task.data.tokens and job.min_length > 1:
+        facts["min_length"] = job.min_length
     return MadeFiles(
-        components={name: _component(name, driver, parts, made) for name in driver.components},
+        components={name: _component(name, driver, job.files, made) for name in driver.components},
         build_files=tuple(FileName(name) for file in made for name in file.build_files),
         checks=tuple(file.checks for file in made),
         facts=facts,
     )
 
 
-class _Told(Spec):
+class Told(Spec):
     """An exporter's record of its file."""
 
     inputs: tuple[str, ...]
@@ -103,10 +113,11 @@ class _Told(Spec):
     facts: Mapping[str, JsonValue]
 
 
-def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Context) -> list[_Told]:
-    """In this process if the exporter allows it, otherwise in a child process, with its output in a log."""
+def make(job: ExportJob, timeout_minutes: float, context: Context) -> list[Told]:
+    """Export in this process if the exporter allows it, otherwise in a child process, with its output in a log."""
     import sys
 
+    exporter = registry.target(job.target)
     python = environments.interpreter(exporter.packages)
     if not exporter.isolated and python == Path(sys.executable):
         return _told(run_job(job))
@@ -120,8 +131,8 @@ def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Con
     return _told(answer["made"])
 
 
-def _told(made: object) -> list[_Told]:
-    return TypeAdapter(list[_Told]).validate_json(json.dumps(made))
+def _told(made: object) -> list[Told]:
+    return TypeAdapter(list[Told]).validate_json(json.dumps(made))
 
 
 def _source(files: Files | None, component: str, length: int | None) -> str | None:
@@ -132,7 +143,7 @@ def _source(files: Files | None, component: str, length: int | None) -> str | No
     return str(own[length] if length in own else own[None])
 
 
-def _component(name: str, driver: Driver, parts: Sequence[Part], made: Sequence[_Told]) -> MadeComponent:
+def _component(name: str, driver: Driver, parts: Sequence[Part], made: Sequence[Told]) -> MadeComponent:
     """A component's entry in the record."""
     own = [(part, told) for part, told in zip(parts, made, strict=True) if part.component == name]
     return MadeComponent(
