@@ -19,16 +19,25 @@ PARTS: tuple[PartName, ...] = ("embeddings", "attention", "feed_forward", "head"
 
 @dataclass(frozen=True)
 class Mix:
-    """The precision of each part of a model."""
+    """The precision of each part of a model, or of a part of one layer."""
 
-    parts: Mapping[PartName, str]
-    """Parts that are not named stay fp32."""
+    parts: Mapping[str, str]
+    """By `unit_name`; a layer's own takes precedence over that of all layers, and what is not named stays fp32."""
     block: int = 32
     """Weights that share a scale, where the precision is in blocks."""
 
-    def of(self, part: PartName) -> str:
-        """A part's precision."""
-        return self.parts.get(part, "fp32")
+    def of(self, part: PartName, layer: int | None = None) -> str:
+        """A part's precision, in one layer."""
+        return self.parts.get(unit_name(part, layer), self.parts.get(part, "fp32"))
+
+
+def unit_name(part: PartName, layer: int | None) -> str:
+    """A part of one layer, or of all.
+
+    >>> unit_name("attention", 3), unit_name("head", None)
+    ('attention.3', 'head')
+    """
+    return part if layer is None else f"{part}.{layer}"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from edgedistill.contracts.metric import Direction
+from edgedistill.contracts.mix_search import MixSearch
 from edgedistill.errors import UserError
 from edgedistill.evaluation.estimate_error import EstimateErrors
 from edgedistill.evaluation.results_v1 import RESULTS_V1, lift_results
@@ -342,6 +343,8 @@ class CandidateResult(_TimedCandidate, _Judged):
     """For targets with fixed shapes: the input lengths of the files."""
     facts: dict[str, JsonValue] = {}
     """The exporter's facts about the files."""
+    search: MixSearch | None = None
+    """If its mix was searched: every file that was tried."""
     runtime_size: RuntimeSizeResult | None = None
     """If the exporter estimates it."""
     backend: dict[str, JsonValue] = {}

@@ -46,6 +46,8 @@ class Figures:
     """Medians of the task's own speed figures, by name; absent if not measured."""
     beside: BesideFp32 | None = None
     """None for an fp32 file, and if there is no such candidate."""
+    search_failed: str | None = None
+    """Why the search of its mix found none within its bound; None if it did, or for a file without a search."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,8 @@ def _blocks(
 ) -> list[tuple[str, float]]:
     """Reasons that block a candidate: sentence, and excess as a share of the limit."""
     found: list[tuple[str, float]] = []
+    if candidate.search_failed is not None:
+        found.append((candidate.search_failed, 1.0))
     if candidate.agreement < min_agreement:
         text = f"agreement {candidate.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
         found.append((text, (min_agreement - candidate.agreement) / max(min_agreement, 1e-9)))

@@ -21,6 +21,8 @@ class FileFigures:
     file_mb: float
     shipped_mb: float
     """With the tokenizer."""
+    blocked: bool = False
+    """Whether the search of its mix found none within its bound."""
 
 
 @dataclass(frozen=True)
@@ -81,4 +83,4 @@ def judge(
 
 def _within(file: FileFigures, limits: Limits) -> bool:
     known = ((limits.drop, file.drop), (limits.file_mb, file.file_mb), (limits.shipped_mb, file.shipped_mb))
-    return all(limit is None or value <= limit for limit, value in known)
+    return not file.blocked and all(limit is None or value <= limit for limit, value in known)

@@ -110,9 +110,9 @@ def runtimes_of(target: str, recipe: Recipe) -> tuple[str, ...]:
 
 def _refusal(target: str, quantize: QuantizeSpec, batch: int) -> str | None:
     exporter = registry.target(target)
-    if quantize.parts is not None and exporter.mix is None:
+    if quantize.mixed and exporter.mix is None:
         return f"target {target} has no mixes by part, only {', '.join(exporter.precisions)}"
-    if quantize.parts is None and quantize.id not in exporter.precisions:
+    if not quantize.mixed and quantize.id not in exporter.precisions:
         return f"target {target} has no {quantize.id}, only {', '.join(exporter.precisions)}"
     method = quantize.calibration.method if quantize.calibration is not None else None
     if method is not None and method not in exporter.precisions[quantize.id].methods:

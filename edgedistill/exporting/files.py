@@ -11,11 +11,12 @@ from pydantic import JsonValue
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.mix_search import MixSearch
 from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
 from edgedistill.device.files import Component, Files
 from edgedistill.store.handle import Artifact
-from edgedistill.store.records.files import MadeFiles
+from edgedistill.store.records.files import MadeFiles, SearchedFiles
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class ModelFiles:
     """These and the files for building the runtime."""
     bytes: int
     facts: Mapping[str, JsonValue]
+    search: MixSearch | None = None
+    """How its mix was found, if it was searched."""
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -56,6 +59,7 @@ def read_files(artifact: Artifact[MadeFiles]) -> ModelFiles:
         published=tuple(entry.path for entry in artifact.files),
         bytes=sum(entry.bytes for entry in device),
         facts=record.facts,
+        search=record.search if isinstance(record, SearchedFiles) else None,
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgedistill.contracts.driver import Driver, Graph
 from edgedistill.contracts.items import Column, Items
-from edgedistill.contracts.precision import Mix, PartName
+from edgedistill.contracts.precision import Mix
 from edgedistill.contracts.target import FileRequest, ShapeCheck
 from edgedistill.device.graphs import with_outputs
 from edgedistill.errors import EdgedistillError, RefusedError
@@ -76,8 +76,8 @@ class ExportJob:
     files: tuple[Part, ...]
     min_length: int = 1
     """Minimum input length: the special tokens around a text plus one."""
-    parts: Mapping[PartName, str] | None = None
-    """The precision of each part, if it is a mix."""
+    parts: Mapping[str, str] | None = None
+    """The precision of each part, or part of a layer, if it is a mix."""
     block: int = 32
     """Weights of a mix that share a scale."""
     method: str | None = None

@@ -9,8 +9,10 @@ names of the weights, and of the bias that is added next, only decide about prod
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgedistill.contracts.precision import PartName
@@ -19,7 +21,7 @@ from edgedistill.exporting.onnx_flow import Flow
 if TYPE_CHECKING:
     import onnx
 
-_LAYER = re.compile(r"(^|[._])(layers?|blocks?|h)\.\d+\.")
+_LAYER = re.compile(r"(?:^|[._])(?:layers?|blocks?|h)\.(\d+)\.")
 _EMBEDDING = re.compile("embed")
 
 
@@ -35,6 +37,14 @@ class Matrix:
     """Its initializers: the matrix and, if it is quantized, its scales and zero points."""
     names: tuple[str, ...]
     """Names of its initializers and its bias, for a person."""
+
+    @property
+    def layer(self) -> int | None:
+        """Its layer, by these names; None if they do not say, and outside the layers."""
+        if self.part not in ("attention", "feed_forward"):
+            return None
+        found = (_LAYER.search(name) for name in self.names)
+        return next((int(match[1]) for match in found if match is not None), None)
 
 
 def matrices(graph: onnx.GraphProto) -> tuple[Matrix, ...]:
@@ -55,6 +65,30 @@ def matrices(graph: onnx.GraphProto) -> tuple[Matrix, ...]:
             weights = _weights(node, flow)
             found.append(Matrix(node, "table", table, weights, weights))
     return tuple(found)
+
+
+def part_sizes(file: Path) -> dict[tuple[PartName, int | None], int]:
+    """Number of weights of each part, by layer; if the layer of one of its matrices is unknown, of the whole part."""
+    import onnx
+
+    graph = onnx.load(file).graph
+    found = [matrix for matrix in matrices(graph) if _can_shrink(matrix)]
+    dims = {initializer.name: initializer.dims for initializer in graph.initializer}
+    whole = {matrix.part for matrix in found if matrix.layer is None}
+    sizes: dict[tuple[PartName, int | None], int] = {}
+    seen: set[str] = set()
+    """Layers may share a matrix."""
+    for matrix in found:
+        assert matrix.part is not None, "others cannot shrink"
+        key = (matrix.part, None if matrix.part in whole else matrix.layer)
+        own = [name for name in matrix.weights if name not in seen and len(dims[name]) == 2]  # no bias
+        sizes[key] = sizes.get(key, 0) + sum(math.prod(dims[name]) for name in own)
+        seen.update(own)
+    return sizes
+
+
+def _can_shrink(matrix: Matrix) -> bool:
+    return matrix.part is not None and (matrix.kind == "product" or matrix.part == "embeddings")
 
 
 def _part(node: onnx.NodeProto, flow: Flow) -> PartName | None:

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 
 from edgedistill.contracts import registry
 from edgedistill.data.fingerprint import pinned
-from edgedistill.exporting.candidates import Candidate, emulated_candidates, makeable_candidates, native_candidates
+from edgedistill.exporting.candidates import (
+    Candidate,
+    emulated_candidates,
+    makeable_candidates,
+    native_candidates,
+    runtimes_of,
+)
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
-from edgedistill.recipe.schema import BLOCK, Calibration, QuantizeSpec, Round, projected
+from edgedistill.recipe.schema import BLOCK, Calibration, QuantizeSpec, Round, SearchSpec, projected
 from edgedistill.steps.kinds import (
     bundle,
     choose,
@@ -20,6 +26,7 @@ from edgedistill.steps.kinds import (
     measure,
     prepare_ood,
     report,
+    search_mix,
     verify,
 )
 from edgedistill.steps.kinds.choose import Chosen
@@ -27,7 +34,7 @@ from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.closing import Bundled, Reported
 from edgedistill.store.records.data import TokenisedData
-from edgedistill.store.records.files import FileId, MadeFiles, Measured, Verified, VerifyId
+from edgedistill.store.records.files import FileId, MadeFiles, Measured, SearchedFiles, Verified, VerifyId
 
 
 def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
@@ -129,6 +136,8 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
         parts=asked.parts,
         block=(asked.block or BLOCK) if asked.parts_in_blocks else None,
     )
+    if asked.search is not None:
+        return _plan_search(draft, wanted, settings, asked.search)
     seen = {"validation", settings.calibration.from_} if settings.calibration is not None else {"validation"}
     source = _plan_file(draft, FileId(model, *how.made_of)) if how.made_of is not None else None
     origin = model if how.made_of is None else f"{model}'s {' '.join(how.made_of)}"
@@ -141,6 +150,32 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
         optional=True,
     )
     return draft.files[wanted]
+
+
+def _plan_search(draft: Draft, wanted: FileId, file: make_file.Settings, search: SearchSpec) -> Artifact[SearchedFiles]:
+    """Search a mix, with the target's first runtime that is not emulated."""
+    how = registry.target(wanted.target).precision(wanted.precision)
+    assert how is not None, "others are refused"
+    assert how.made_of is not None, "mixes are made from another file"
+    source = _plan_file(draft, FileId(wanted.model, *how.made_of))
+    runtimes = (*runtimes_of(wanted.target, draft.recipe), *registry.target(wanted.target).runtimes)
+    settings = search_mix.Settings(
+        task=draft.task,
+        file=file,
+        search=search,
+        runtime=next(name for name in runtimes if registry.runtime(name).packages.emulated is None),
+        timeout_minutes=draft.recipe.measure.timeout_minutes,
+    )
+    found = draft.steps.add(
+        f"file-{wanted}",
+        search_mix.TIMED if search.prefer == "latency" else search_mix.KIND,
+        settings,
+        make_file.Inputs(draft.reading(wanted.model, "validation"), draft.models[wanted.model], source),
+        f"search the mix {wanted.precision} of {wanted.model}, with at most {search.trials} files",
+        optional=True,
+    )
+    draft.files[wanted] = draft.searched[wanted] = found
+    return found
 
 
 def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate]) -> None:
@@ -173,7 +208,12 @@ def plan_closing(draft: Draft, every: Sequence[Candidate]) -> Outputs:
         choose.Settings(
             task=draft.task, select=recipe.select, min_agreement=recipe.verify.min_agreement, candidates=rows
         ),
-        choose.Inputs(measured, draft.evaluated["teacher"], _verified(draft, rows)),
+        choose.Inputs(
+            measured,
+            draft.evaluated["teacher"],
+            _verified(draft, rows),
+            {row.file_key: draft.searched[row.file_key] for row in rows if row.file_key in draft.searched},
+        ),
         "apply the limits",
     )
     inputs = _reported(draft, every, measured, chosen)

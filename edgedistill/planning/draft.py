@@ -19,7 +19,7 @@ from edgedistill.store import roles
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import Record
-from edgedistill.store.records.files import Emulated, FileId, MadeFiles, Verified, VerifyId
+from edgedistill.store.records.files import Emulated, FileId, MadeFiles, SearchedFiles, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation, Signals, TeacherChosen, TrainedModel
 from edgedistill.store.step import Step, StepKind, key_of
 
@@ -81,6 +81,8 @@ class Draft:
     choices: dict[str, Artifact[TeacherChosen]] = field(default_factory=dict)
     judged: dict[str, Artifact[Judged]] = field(default_factory=dict)
     files: dict[FileId, Artifact[MadeFiles]] = field(default_factory=dict)
+    searched: dict[FileId, Artifact[SearchedFiles]] = field(default_factory=dict)
+    """Those of `files` whose mix is searched."""
     verified: dict[VerifyId, Artifact[Verified]] = field(default_factory=dict)
     emulated: dict[VerifyId, Artifact[Emulated]] = field(default_factory=dict)
 

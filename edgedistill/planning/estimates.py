@@ -139,7 +139,7 @@ def _file_bytes(recipe: Recipe, shape: ModelShape) -> dict[str, int | None]:
 def _bytes_in(quantization: QuantizeSpec, recipe: Recipe, shape: ModelShape) -> int | None:
     makers = [registry.target(target).precision(quantization.id) for target in recipe.export.targets]
     maker = next((own for own in makers if own is not None), None)
-    if maker is None or not shape.parameters:
+    if maker is None or not shape.parameters or quantization.search is not None:
         return None
     if quantization.parts is not None:
         return round(_mixed_bytes(quantization.parts, quantization.block or BLOCK, shape))

@@ -36,7 +36,9 @@ def quantize_mix(source: Path, destination: Path, mix: Mix) -> None:
     _check(found, mix)
     tables = {matrix.weights[0]: matrix for matrix in found if matrix.kind == "table" and matrix.part == "embeddings"}
     products = {
-        matrix.node.output[0]: mix.of(matrix.part) for matrix in found if matrix.kind == "product" and matrix.part
+        matrix.node.output[0]: mix.of(matrix.part, matrix.layer)
+        for matrix in found
+        if matrix.kind == "product" and matrix.part
     }
     _shrink_tables(model, list(tables), mix)
     for precision, bits in _BITS.items():
@@ -76,7 +78,7 @@ def _check(found: tuple[Matrix, ...], mix: Mix) -> None:
             f"a mix by part: {_shown(tied)} is an embedding table and the matrix of a product at once; expected int4, "
             "int4-tables or int8, which store it once"
         )
-    if all(matrix.part is None or mix.of(matrix.part) == "fp32" for matrix in found):
+    if all(matrix.part is None or mix.of(matrix.part, matrix.layer) == "fp32" for matrix in found):
         raise RefusedError("a mix by part: the model has no matrix in the parts to quantize")
 
 

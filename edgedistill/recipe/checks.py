@@ -339,7 +339,7 @@ def _mix_problems(recipe: Recipe, where: str, mix: QuantizeSpec, known: list[str
         yield f"{where}.name", f"got {mix.id!r}, which is a precision; expected another name for the mix"
     if registry.task(recipe.task.type).data.sequences is not None:
         yield (
-            f"{where}.parts",
+            f"{where}.{'parts' if mix.search is None else 'search'}",
             "a language model's table is often its head too, so it has no mixes by part; expected a 'precision': int4, "
             "int4-tables or int8",
         )

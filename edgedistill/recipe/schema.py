@@ -21,7 +21,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from edgedistill.contracts import loss, registry, student, task_spec
 from edgedistill.contracts.distribution import Form
-from edgedistill.contracts.precision import PARTS, PartName
+from edgedistill.contracts.precision import PARTS
 from edgedistill.recipe import references
 from edgedistill.recipe.augment import AugmentSpec
 from edgedistill.spec import LocalPath, ModelRef, NotInKey, PluginName, RoundRef, Spec, UnionOfSpecs
@@ -378,14 +378,52 @@ class Parts(Spec):
     head: _ProductPrecision = "fp32"
     """The products behind the last layer: pooler and classifier."""
 
-    def by_name(self) -> dict[PartName, str]:
+    def by_name(self) -> dict[str, str]:
         """The precision of each part."""
         return {part: str(getattr(self, part)) for part in PARTS}
 
 
+_SearchPrecision = Literal["fp32", "int8-dynamic", "int4", "int2"]
+_LOWEST_FIRST: tuple[_SearchPrecision, ...] = ("int2", "int4", "int8-dynamic", "fp32")
+
+
+class SearchSpec(Spec):
+    """Search the mix of an encoder's `onnx` file: the precision of the attention and the feed-forward layers of each
+    layer, of the embeddings and of the head."""
+
+    max_drop: float = Field(ge=0)
+    """How much worse the primary metric may be than that of the fp32 file, on the same examples of validation, in the
+    metric's units. If no mix meets it, the closest is reported and never chosen."""
+    prefer: Literal["size", "latency"] = "size"
+    """The smallest or the fastest such mix. For latency, files are timed in turns with the fp32 file on this machine,
+    with one thread."""
+    trials: int = Field(24, ge=1)
+    """Maximum number of files to make and run on validation. If they do not suffice for one per unit, all layers get
+    the same precision."""
+    precisions: tuple[_SearchPrecision, ...] | None = None
+    """Allowed precisions. null: `int4`, `int8-dynamic` and `fp32` for size, `int8-dynamic` and `fp32` for latency.
+    Embedding tables have `int8` with a scale per row instead of `int8-dynamic`."""
+
+    @model_validator(mode="after")
+    def _several(self) -> SearchSpec:
+        asked = self.lowest_first
+        if len(asked) < 2 or (self.precisions is not None and len(set(self.precisions)) < len(self.precisions)):
+            raise ValueError("expected 'precisions' with at least two different ones")
+        if self.prefer == "latency" and (len(asked) > 2 or "fp32" not in asked):
+            raise ValueError("expected 'precisions' with fp32 and one other for 'prefer: latency'")
+        return self
+
+    @property
+    def lowest_first(self) -> tuple[str, ...]:
+        """The allowed precisions."""
+        small: tuple[_SearchPrecision, ...] = ("int4",) if self.prefer == "size" else ()
+        asked = (*small, "int8-dynamic", "fp32") if self.precisions is None else self.precisions
+        return tuple(precision for precision in _LOWEST_FIRST if precision in asked)
+
+
 class QuantizeSpec(Spec):
-    """One precision for every exported model, or a named mix of precisions by part. Each target has its own way of
-    quantizing."""
+    """One precision for every exported model, or a named mix of precisions by part, given or searched. Each target has
+    its own way of quantizing."""
 
     precision: str | None = None
     """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-tables`,
@@ -394,6 +432,8 @@ class QuantizeSpec(Spec):
     """Of a mix: takes the precision's place in the candidate's name."""
     parts: Parts | None = None
     """A mix: the precision of each part. Only for target `onnx` and models that are not language models."""
+    search: SearchSpec | None = None
+    """A mix to search instead, for the same targets and models."""
     block: Literal[16, 32, 64, 128] | None = None
     """Of a mix: weights that share a scale, where a part is in blocks. Fewer are closer and larger. null: 32."""
     calibration: Calibration | None = None
@@ -401,23 +441,32 @@ class QuantizeSpec(Spec):
 
     @model_validator(mode="after")
     def _uniform_or_mixed(self) -> QuantizeSpec:
-        if (self.precision is None) == (self.parts is None):
-            raise ValueError("expected either 'precision', or 'name' and 'parts'")
-        if (self.name is None) != (self.parts is None):
-            raise ValueError("expected 'name' and 'parts' together: a mix has no name but the one it is given")
-        if self.parts is None and self.block is not None:
-            raise ValueError("expected 'block' only with 'parts'")
-        if self.parts is not None and self.calibration is not None:
-            raise ValueError("expected no 'calibration' with 'parts': no part needs one")
+        if self.parts is not None and self.search is not None:
+            raise ValueError("expected either 'parts' or 'search': a mix is given or searched")
+        if (self.precision is None) != self.mixed:
+            raise ValueError("expected either 'precision', or 'name' and 'parts' or 'search'")
+        if (self.name is not None) != self.mixed:
+            raise ValueError("expected 'name' and 'parts' or 'search' together: a mix has no name but the given one")
+        if not self.mixed and self.block is not None:
+            raise ValueError("expected 'block' only with 'parts' or 'search'")
+        if self.mixed and self.calibration is not None:
+            raise ValueError("expected no 'calibration' with 'parts' or 'search': no part needs one")
         if self.parts is not None and set(self.parts.by_name().values()) == {"fp32"}:
             raise ValueError("expected a precision below fp32 for one of the 'parts' at least")
         if self.block is not None and not self.parts_in_blocks:
-            raise ValueError("got 'block', but none of the 'parts' is in blocks")
+            raise ValueError("got 'block', but none of the precisions is in blocks")
         return self
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it is a mix."""
+        return self.parts is not None or self.search is not None
 
     @property
     def parts_in_blocks(self) -> bool:
         """Whether `block` makes a difference."""
+        if self.search is not None:
+            return bool({"int4", "int2"} & set(self.search.lowest_first))
         if self.parts is None:
             return False
         products = {self.parts.attention, self.parts.feed_forward, self.parts.head}

@@ -46,6 +46,7 @@ def _measured(row: Candidate, files: RunFiles, judging: Judging) -> CandidateRes
             "lengths": made.lengths,
             "facts": dict(made.facts),
             "bytes_by_part": made.facts.get("bytes_by_part", {}),
+            "search": made.search,
             "runtime_size": made.facts.get("runtime_size"),
             "backend": dict(verified.backend),
             "figures": (*figures, *judging.figures(answers, validation, "validation")),

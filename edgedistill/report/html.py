@@ -19,6 +19,7 @@ from edgedistill.report.markdown import EMULATED, OWN_MODEL_TYPE, REDUCED, runti
 from edgedistill.report.markdown_budget import budget_note
 from edgedistill.report.markdown_language import checked_files
 from edgedistill.report.metric_plot import metric_against_latency
+from edgedistill.report.mix_search import mix_search_note, searched_files
 from edgedistill.report.naming import short_names
 from edgedistill.report.pace import LATENCY, Pace, paces, speed_at
 from edgedistill.report.rounds_plot import metric_over_rounds
@@ -85,6 +86,8 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         ],
         agreement=results.agreement_in_words,
         beside_fp32=quantized_files(results),
+        mix_searches=searched_files(results),
+        mix_search_note=mix_search_note(results),
         beside_fp32_note=BESIDE_FP32,
         instruction_sets=instruction_sets(results.hosts),
         speeds=results.speeds if results.prompt_tokens is not None else (),

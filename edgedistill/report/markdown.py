@@ -23,6 +23,7 @@ from edgedistill.report.markdown_estimates import estimates
 from edgedistill.report.markdown_language import by_size, checks, generations
 from edgedistill.report.markdown_speeds import by_prompt, speed_cells, speed_names, speeds_in_words
 from edgedistill.report.markdown_text import escape, table
+from edgedistill.report.mix_search import mix_searches
 from edgedistill.report.spread import spread
 
 EMULATED = (
@@ -79,6 +80,7 @@ def render_markdown(results: Results) -> str:
         _verdict(results),
         f"## Candidates\n\n{candidates}",
         *beside_fp32(results),
+        *mix_searches(results),
         *by_prompt(results),
         *checks(results),
         *where_bytes_are(results.measured),

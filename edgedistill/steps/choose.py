@@ -28,6 +28,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
         if seen is None:
             continue
         verified = inputs.verified[row.verify_key].record
+        searched = inputs.searched.get(row.file_key)
         agreement = verified.fidelity.agreement if row.batch == 1 else verified.agreement_batched
         assert agreement is not None, "files that take one item at a time are refused a batch"
         assert seen.latency_ms.p50 is not None, "a candidate is timed often enough for the median"
@@ -45,6 +46,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 shipped_mb=(seen.file_bytes + (seen.tokenizer_bytes or 0)) / 1e6,
                 speeds=_speeds(seen, tokens),
                 beside=_beside_fp32(row, settings.candidates, every),
+                search_failed=searched.record.search.blocked if searched is not None else None,
             )
         )
     primary = Primary(metric.name, metric.direction)

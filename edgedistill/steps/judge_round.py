@@ -31,10 +31,11 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> J
         verified = inputs.verified[row.verify_key]
         if verified.failure is not None:
             continue
-        size = read_files(inputs.files[row.file_key]).bytes
-        shipped = size + (tokenizer_bytes(task, row.target, PreparedData.of(inputs.student_data)) or 0)
+        made = read_files(inputs.files[row.file_key])
+        shipped = made.bytes + (tokenizer_bytes(task, row.target, PreparedData.of(inputs.student_data)) or 0)
         drop = metric.gain(teacher_value, verified.record.value)
-        files.append(FileFigures(row.id, drop, size / 1e6, shipped / 1e6))
+        blocked = made.search is not None and made.search.blocked is not None
+        files.append(FileFigures(row.id, drop, made.bytes / 1e6, shipped / 1e6, blocked))
     found = judge(settings.round, metric, teacher, student, files, settings.stop, settings.limits)
     context.progress.say(f"      {found.reason}")
     return Judged(judgement=found)

@@ -34,6 +34,12 @@ _SAMPLES = 64
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> MadeFiles:
     """Publish the files."""
+    job = export_job(settings, inputs, folder, context)
+    return record_of(settings, job, make(job, settings.timeout_minutes, context))
+
+
+def export_job(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> ExportJob:
+    """The files to write into a folder, with the inputs they are made from in the scratch folder."""
     exporter = registry.target(settings.target)
     task = registry.task(settings.task)
     file_name = _file_name(exporter, settings.precision)
@@ -65,7 +71,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
     # No text is empty, so there is at least one token besides the special tokens.
     around = special_tokens(data.load_tokenizer(), "text_pair" in data.columns)
     shortest = min(around + 1, data.max_length)
-    job = ExportJob(
+    return ExportJob(
         target=settings.target,
         exporter=registry.reference("exporters", settings.target),
         precision=settings.precision,
@@ -82,12 +88,17 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> M
         block=settings.block or BLOCK,
         method=settings.calibration.method if settings.calibration is not None else None,
     )
-    made = _make(job, exporter, settings.timeout_minutes, context)
+
+
+def record_of(settings: Settings, job: ExportJob, made: Sequence[Told]) -> MadeFiles:
+    """The record of the files that a job made."""
+    task = registry.task(settings.task)
+    driver: Driver = importlib.import_module(task.device).DRIVER
     facts = {**made[-1].facts, **_bytes_by_part(made)}
-    if task.data.tokens and shortest > 1:
-        facts["min_length"] = shortest
+    if task.data.tokens and job.min_length > 1:
+        facts["min_length"] = job.min_length
     return MadeFiles(
-        components={name: _component(name, driver, parts, made) for name in driver.components},
+        components={name: _component(name, driver, job.files, made) for name in driver.components},
         build_files=tuple(FileName(name) for file in made for name in file.build_files),
         checks=tuple(file.checks for file in made),
         facts=facts,
@@ -100,7 +111,7 @@ def _file_name(exporter: Target, precision: str) -> str:
     return how.file
 
 
-class _Told(Spec):
+class Told(Spec):
     """An exporter's record of its file."""
 
     inputs: tuple[str, ...]
@@ -109,10 +120,11 @@ class _Told(Spec):
     facts: Mapping[str, JsonValue]
 
 
-def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Context) -> list[_Told]:
-    """In this process if the exporter allows it, otherwise in a child process, with its output in a log."""
+def make(job: ExportJob, timeout_minutes: float, context: Context) -> list[Told]:
+    """Export in this process if the exporter allows it, otherwise in a child process, with its output in a log."""
     import sys
 
+    exporter = registry.target(job.target)
     python = environments.interpreter(exporter.packages)
     if not exporter.isolated and python == Path(sys.executable):
         return _told(run_job(job))
@@ -126,7 +138,7 @@ def _make(job: ExportJob, exporter: Target, timeout_minutes: float, context: Con
     return _told(answer["made"])
 
 
-def _bytes_by_part(made: Sequence[_Told]) -> dict[str, JsonValue]:
+def _bytes_by_part(made: Sequence[Told]) -> dict[str, JsonValue]:
     """Of all files together, if the exporter tells."""
     found = [TypeAdapter(dict[str, int]).validate_python(told.facts.get("bytes_by_part", {})) for told in made]
     if not all(found):
@@ -134,8 +146,8 @@ def _bytes_by_part(made: Sequence[_Told]) -> dict[str, JsonValue]:
     return {"bytes_by_part": {part: sum(one[part] for one in found) for part in found[0]}}
 
 
-def _told(made: object) -> list[_Told]:
-    return TypeAdapter(list[_Told]).validate_json(json.dumps(made))
+def _told(made: object) -> list[Told]:
+    return TypeAdapter(list[Told]).validate_json(json.dumps(made))
 
 
 def _source(files: Files | None, component: str, length: int | None) -> str | None:
@@ -146,7 +158,7 @@ def _source(files: Files | None, component: str, length: int | None) -> str | No
     return str(own[length] if length in own else own[None])
 
 
-def _component(name: str, driver: Driver, parts: Sequence[Part], made: Sequence[_Told]) -> MadeComponent:
+def _component(name: str, driver: Driver, parts: Sequence[Part], made: Sequence[Told]) -> MadeComponent:
     """A component's entry in the record."""
     own = [(part, told) for part, told in zip(parts, made, strict=True) if part.component == name]
     return MadeComponent(

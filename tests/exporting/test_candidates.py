@@ -43,6 +43,10 @@ def test_a_precision_that_only_another_target_has_is_refused_there(recipe_tree):
     assert len(makeable_candidates(found)) == len(found) - 2
 
 
+def searched(**search):
+    return {"name": "found", "search": {"max_drop": 0.01, **search}}
+
+
 SMALL = {"name": "small", "parts": {"embeddings": "int4", "attention": "int8-dynamic"}}
 
 
@@ -85,12 +89,34 @@ def test_a_calibration_method_is_refused_where_the_target_has_its_own(recipe_tre
             "quantize.0: expected either 'precision', or 'name' and 'parts'",
         ),
         ({"quantize": [{"name": "small"}]}, "quantize.0: expected either 'precision', or 'name' and 'parts'"),
-        ({"quantize": [{"parts": {"head": "int8"}}]}, "quantize.0: expected 'name' and 'parts' together"),
+        ({"quantize": [{"parts": {"head": "int8"}}]}, "quantize.0: expected 'name' and 'parts' or 'search' together"),
+        ({"quantize": [{"search": {"max_drop": 0.1}}]}, "quantize.0: expected 'name' and 'parts' or 'search' together"),
+        (
+            {"quantize": [SMALL | {"search": {"max_drop": 0.1}}]},
+            "quantize.0: expected either 'parts' or 'search': a mix is given or searched",
+        ),
+        ({"quantize": [searched(max_drop=-0.1)]}, "quantize.0.search.max_drop"),
+        (
+            {"quantize": [searched(precisions=["int4"])]},
+            "quantize.0.search: expected 'precisions' with at least two different ones",
+        ),
+        (
+            {"quantize": [searched(precisions=["int4", "int4", "fp32"])]},
+            "quantize.0.search: expected 'precisions' with at least two different ones",
+        ),
+        (
+            {"quantize": [searched(prefer="latency", precisions=["int4", "int8-dynamic", "fp32"])]},
+            "quantize.0.search: expected 'precisions' with fp32 and one other for 'prefer: latency'",
+        ),
+        (
+            {"quantize": [searched(prefer="latency") | {"block": 64}]},
+            "quantize.0: got 'block', but none of the precisions is in blocks",
+        ),
         ({"quantize": [{"precision": "int4", "block": 64}]}, "quantize.0: expected 'block' only with 'parts'"),
         ({"quantize": [{"name": "small", "parts": {}}]}, "expected a precision below fp32 for one of the 'parts'"),
         (
             {"quantize": [{"name": "small", "parts": {"head": "int8-dynamic"}, "block": 64}]},
-            "quantize.0: got 'block', but none of the 'parts' is in blocks",
+            "quantize.0: got 'block', but none of the precisions is in blocks",
         ),
         ({"quantize": [SMALL | {"calibration": {}}]}, "quantize.0: expected no 'calibration' with 'parts'"),
         ({"quantize": [SMALL | {"name": "int8"}]}, "quantize.0.name: got 'int8', which is a precision"),

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification as Classifier
 from transformers import BertConfig, ElectraConfig, ModernBertConfig, MPNetConfig
 
 from edgedistill.contracts import registry
-from edgedistill.exporting.onnx_parts import matrices
+from edgedistill.exporting.onnx_parts import matrices, part_sizes
 from edgedistill_exporters.onnx_attention import fuse_attention
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 48, "vocab_size": 60}
@@ -25,6 +25,9 @@ def exported(config, file):
     torch.manual_seed(0)
     config.num_labels = 3
     model = Classifier.from_config(config).eval()
+    for name, values in model.named_parameters():
+        if name.endswith("bias"):  # of a fresh model they are equal, and would be stored once
+            torch.nn.init.normal_(values, std=0.02)
 
     def samples(batch, length):
         ids = torch.arange(batch * length).reshape(batch, length) % 50 + 5
@@ -125,3 +128,32 @@ def test_sums_of_three_instead_of_two_additions(bert, tmp_path):
 )
 def test_other_architectures(config, expected, tmp_path):
     assert parts(exported(config, tmp_path / "model.onnx")) == expected
+
+
+def test_the_weights_of_every_layer_are_counted(bert):
+    square, wide = 32 * 32, 32 * 48
+    assert part_sizes(bert) == {
+        ("embeddings", None): (60 + 512 + 2) * 32,
+        ("attention", 0): 4 * square,
+        ("feed_forward", 0): 2 * wide,
+        ("attention", 1): 4 * square,
+        ("feed_forward", 1): 2 * wide,
+        ("head", None): square + 3 * 32,
+    }
+
+
+def test_a_part_is_one_unit_if_the_layer_of_one_matrix_is_unknown(bert, tmp_path):
+    model = onnx.load(bert)
+    bias = "bert.encoder.layer.1.output.dense.bias"
+    assert bias in {initializer.name for initializer in model.graph.initializer}
+    for values in (*model.graph.initializer, *model.graph.node):
+        if values.name == bias:
+            values.name = "renamed"
+        if hasattr(values, "input"):
+            values.input[:] = ["renamed" if name == bias else name for name in values.input]
+    onnx.save(model, tmp_path / "renamed.onnx")
+    found = part_sizes(tmp_path / "renamed.onnx")
+    assert found.keys() == {
+        ("embeddings", None), ("attention", 0), ("attention", 1), ("feed_forward", None), ("head", None)
+    }  # fmt: skip
+    assert found["feed_forward", None] == 4 * 32 * 48

@@ -105,6 +105,7 @@ VIEWS = "rounds.0.stages.0.augment={typo: 0.2}"
 FIRST_ONLY = "rounds.1.teacher=teacher"
 """So that no teachers are averaged, which only logits can be."""
 MIX = "quantize.1={name: small, parts: {embeddings: int4, attention: int8-dynamic}}"
+SEARCH = "quantize.1={name: found, search: {max_drop: 0.01, trials: 9}}"
 TOP_K = "signals.form=top-k"
 STATIC = "quantize.1.precision=int8-static"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
@@ -159,6 +160,17 @@ KEYS_OF_PARTS = [
     *(
         ((MIX,), f"quantize.1.parts.{part}=int2", {"file-r1-onnx-small", "measure"})
         for part in ("embeddings", "attention", "feed_forward", "head")
+    ),
+    ((), SEARCH, {"file-r1-onnx-found", "verify-r1-onnx-found-onnxruntime", "measure", "choose"}),
+    *(
+        ((SEARCH,), f"quantize.1.{change}", {"file-r1-onnx-found", "measure", "choose"})
+        for change in (
+            "search.max_drop=0.02",
+            "search.trials=8",
+            "search.prefer=latency",
+            "search.precisions=[int2, int8-dynamic]",
+            "block=64",
+        )
     ),
     ((), VIEWS, {"views-r1-soft-targets", "logits-teacher-train-r1-soft-targets", "r1", "r1-control"}),
     *(

@@ -74,6 +74,25 @@ def test_every_part_in_its_own(source, tmp_path):
     assert np.isfinite(logits(file)).all()
 
 
+def test_a_layers_own_precision_takes_precedence(tmp_path):
+    model = encoder()
+    for initializer in model.graph.initializer:  # as an exporter names them
+        if initializer.name in ("query", "up"):
+            initializer.name = f"layer.{1 if initializer.name == 'up' else 0}.{initializer.name}"
+    for node in model.graph.node:
+        for old, new in (("query", "layer.0.query"), ("up", "layer.1.up")):
+            if node.op_type == "MatMul" and node.input[1] == old:
+                node.input[1] = new
+    onnx.save(model, tmp_path / "model.onnx")
+    quantize_mix(
+        tmp_path / "model.onnx",
+        tmp_path / "mixed.onnx",
+        Mix({"attention": "int4", "attention.0": "int8-dynamic", "feed_forward.1": "int2"}),
+    )
+    assert operators(tmp_path / "mixed.onnx", "attention") == {"MatMulInteger": 1, "MatMulNBits": 3}
+    assert operators(tmp_path / "mixed.onnx", "feed_forward") == {"MatMulNBits": 1, "MatMul": 1}
+
+
 def test_a_bias_stays_in_the_product(source, tmp_path):
     """The head's; without it the logits would be off by up to 0.3."""
     assert np.abs(logits(mixed(source, tmp_path, head="int8")) - logits(source)).max() < 0.02

@@ -12,7 +12,7 @@ from edgedistill.evaluation.speed_up import SpeedUp
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.recipe.schema import SelectSpec
 from edgedistill.steps import choose
-from edgedistill.store.records.files import Latency, Measurement, VerifyId
+from edgedistill.store.records.files import FileId, Latency, Measurement, VerifyId
 
 LATENCY = Latency(p50=2.0, p95=3.0, p90=9.0, p99=9.0, p50_ci=None, p95_ci=None, runs=5)
 
@@ -47,6 +47,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
             VerifyId("r1", "a", "fp32", "r"): verified(0.75, 0.99),
             VerifyId("r1", "b", "fp32", "r"): verified(0.95, 0.5),
         },
+        searched={FileId("r1", "b", "fp32"): given(search=SimpleNamespace(blocked="none fits"))},
     )
     settings = choose.Settings(
         task=registry.task_as("text-classification", "accuracy", {}),
@@ -56,6 +57,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     )
     choice = choose.run(settings, inputs, tmp_path, stand_in()).choice
     first, second = seen
+    assert (first.search_failed, second.search_failed) == (None, "none fits")
     assert (first.id, first.value, round(first.drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
     assert (first.file_mb, first.p50_ms, first.p95_ms, first.peak_rss_mb, first.load_ms) == (3.0, 2.0, 3.0, 40.0, 7.0)
     assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)

@@ -54,7 +54,9 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
     monkeypatch.setattr(
         prepared.PreparedData, "of", lambda inputs: SimpleNamespace(items=lambda split: (inputs, split))
     )
-    monkeypatch.setattr(judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path("")))
+    monkeypatch.setattr(
+        judge_round, "read_files", lambda artifact: SimpleNamespace(bytes=artifact.path(""), search=None)
+    )
     monkeypatch.setattr(judge_round, "tokenizer_bytes", lambda task, target, data: 500_000)
     rows = tuple(
         Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)

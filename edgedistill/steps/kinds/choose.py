@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from edgedistill.evaluation.beside_fp32 import BesideFp32
@@ -13,7 +13,7 @@ from edgedistill.recipe.schema import SelectSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import Record
-from edgedistill.store.records.files import Measured, Verified, VerifyId
+from edgedistill.store.records.files import FileId, Measured, SearchedFiles, Verified, VerifyId
 from edgedistill.store.records.models import Evaluation
 from edgedistill.store.step import StepKind
 
@@ -34,6 +34,8 @@ class Inputs:
     measured: Artifact[Measured]
     teacher: Artifact[Evaluation]
     verified: Mapping[VerifyId, Artifact[Verified]]
+    searched: Mapping[FileId, Artifact[SearchedFiles]] = field(default_factory=dict)
+    """Files whose mix was searched."""
 
 
 class Chosen(Record):

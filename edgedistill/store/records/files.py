@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from edgedistill.arrays import Floats
+from edgedistill.contracts.mix_search import MixSearch
 from edgedistill.store.records.base import FileName, Record, Spec
 from edgedistill.store.records.samples import Sample
 
@@ -71,6 +72,14 @@ class MadeFiles(Record):
     """Of each file that is opened, component by component."""
     facts: Mapping[str, JsonValue]
     """Further facts from the exporter."""
+
+
+class SearchedFiles(MadeFiles):
+    """The file of a mix that was searched."""
+
+    SCHEMA: ClassVar[str] = "searched-files/1"
+
+    search: MixSearch
 
 
 class Flip(Spec):

@@ -1,0 +1,77 @@
+"""Searches in a run: the trials are of the files that are made, and what misses the bound is never chosen."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from helpers import tiny_recipe, write_recipe
+
+import edgedistill
+from edgedistill.evaluation.results import load_results
+
+FOUND = {"name": "found", "search": {"max_drop": 1.0, "trials": 3}}
+MISSED = {"name": "missed", "search": {"max_drop": 0.0, "precisions": ["int2", "int4"], "trials": 1}}
+FAST = {"name": "fast", "search": {"max_drop": 1.0, "prefer": "latency", "trials": 2}}
+
+
+@pytest.fixture(scope="module")
+def searched_run(finished_run, data_folder, tmp_path_factory):
+    """The first round of the small run, with searched mixes."""
+    folder = tmp_path_factory.mktemp("searched")
+    shutil.copytree(finished_run.folder, folder / "run", symlinks=True)
+    recipe = tiny_recipe(data_folder)
+    recipe["rounds"] = recipe["rounds"][:1]
+    recipe |= {"quantize": [{"precision": "fp32"}, FOUND, MISSED, FAST], "select": {"prefer": "size"}}
+    edgedistill.run(write_recipe(recipe, folder), out=folder / "run")
+    return folder / "run"
+
+
+def candidate(run, precision):
+    return load_results(run).candidate(f"r1/onnx/{precision}/onnxruntime")
+
+
+def on_validation(found) -> float:
+    return next(figure.value for figure in found.figures if figure.split == "validation")
+
+
+@pytest.mark.parametrize(("precision", "parts"), [("found", "int4"), ("missed", "int2")])
+def test_the_published_file_is_the_one_that_was_tried(searched_run, precision, parts):
+    found = candidate(searched_run, precision)
+    trial = found.search.trials[found.search.chosen]
+    assert trial.parts == {"embeddings": parts, "attention": parts, "feed_forward": parts, "head": parts}
+    assert found.facts["mix"] == trial.parts
+    assert found.file_bytes == trial.seen.bytes
+    fp32 = candidate(searched_run, "fp32")
+    assert found.file_bytes < fp32.file_bytes
+    assert trial.seen.drop == pytest.approx(on_validation(fp32) - on_validation(found), abs=1e-9)
+    assert trial.seen.divergence > 1e-4
+    assert trial.seen.p50_ms is None
+
+
+def test_what_misses_its_bound_is_not_chosen(searched_run):
+    results = load_results(searched_run)
+    missed = candidate(searched_run, "missed")
+    assert missed.search.blocked.startswith("none of the 1 mixes that the search tried meets max_drop 0: the closest")
+    assert missed.blocked_by == (missed.search.blocked,)
+    assert missed.file_bytes == min(row.file_bytes for row in results.measured)
+    assert results.chosen != missed.id
+    assert candidate(searched_run, "found").search.blocked is None
+
+
+def test_files_are_timed_with_the_fp32_file_for_latency(searched_run):
+    found = candidate(searched_run, "fast").search
+    assert found.exhausted
+    assert [trial.parts for trial in found.trials] == [{"embeddings": "int8"}, {"attention": "int8-dynamic"}]
+    for trial in found.trials:
+        assert trial.seen.p50_ms > 0
+        assert trial.seen.fp32_p50_ms > 0
+        assert trial.fits == (trial.seen.p50_ms < trial.seen.fp32_p50_ms)
+
+
+def test_the_reports_show_every_trial(searched_run):
+    for report in ("report.md", "report.html"):
+        text = (searched_run / report).read_text(encoding="utf-8")
+        assert "int4: embeddings, attention, feed_forward, head" in text
+        assert "int8-dynamic: attention" in text
+        assert "r1/onnx/missed: none of the 1 mixes that the search tried meets max_drop 0" in text
