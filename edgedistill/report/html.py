@@ -85,27 +85,15 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
             for pace in paces(results)
         ],
         agreement=results.agreement_in_words,
-        beside_fp32=quantized_files(results),
-        mix_searches=searched_files(results),
-        mix_search_note=mix_search_note(results),
-        beside_fp32_note=BESIDE_FP32,
-        instruction_sets=instruction_sets(results.hosts),
         speeds=results.speeds if results.prompt_tokens is not None else (),
         speed_at=speed_at,
         shown_speeds=[(candidate, prompt) for candidate in results.measured for prompt in candidate.prompts],
         checked=checked_files(results.measured),
         models_of_sizes=list(results.by_size[0].figures) if results.by_size else [],
-        estimate_columns=markdown_estimates.COLUMNS,
-        estimate_cells=markdown_estimates.estimate_cells,
-        estimates_explained=markdown_estimates.EXPLAINED,
         runtimes_plot=Markup(latency_by_runtime(results)),
         emulation=EMULATED,
         reduced=REDUCED,
         own_model_type=OWN_MODEL_TYPE,
-        runtime_sizes=runtime_sizes(results.measured),
-        sizes=bytes_by_file(results.measured),
-        sizes_columns=COLUMNS,
-        where=WHERE,
         rounds_plot=Markup(metric_over_rounds(results)),
         budget_note=budget_note(results),
         waterfall=Markup(waterfall(results)),
@@ -115,7 +103,26 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         training_plot=Markup(training_curves(training, results.metric, results.direction)),
         unflipped=[names.get(id_, id_) for id_, flips in results.flips.items() if not flips],
         flips_shown=FLIPS_SHOWN,
+        **_about_files(results),
     )
+
+
+def _about_files(results: Results) -> dict[str, object]:
+    """What the template shows of the exported files besides their figures."""
+    return {
+        "beside_fp32": quantized_files(results),
+        "beside_fp32_note": BESIDE_FP32,
+        "instruction_sets": instruction_sets(results.hosts),
+        "mix_searches": searched_files(results),
+        "mix_search_note": mix_search_note(results),
+        "estimate_columns": markdown_estimates.COLUMNS,
+        "estimate_cells": markdown_estimates.estimate_cells,
+        "estimates_explained": markdown_estimates.EXPLAINED,
+        "runtime_sizes": runtime_sizes(results.measured),
+        "sizes": bytes_by_file(results.measured),
+        "sizes_columns": COLUMNS,
+        "where": WHERE,
+    }
 
 
 def _pace_heading(pace: Pace) -> str:
