@@ -221,7 +221,7 @@ def _time(seen: Tried) -> float:
 
 
 def _blocked(nearest: Trial, made: Sequence[Trial], lowest: Parts, wanted: Wanted) -> str:
-    """Why none fits, and which unit costs most: of those that the nearest miss lowers, the most sensitive."""
+    """Why no trial fits, and which unit costs most: of those that the nearest miss lowers, the most sensitive."""
     if _within(nearest.seen, wanted):
         seen = nearest.seen
         return (
