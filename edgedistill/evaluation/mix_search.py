@@ -76,6 +76,11 @@ class _Trials:
         self.made.append(Trial(parts, seen, fits))
         return self.made[-1]
 
+    def best(self) -> Trial | None:
+        """The best that fits; None if none does."""
+        fitting = [trial for trial in self.made if trial.fits]
+        return min(fitting, key=lambda trial: _cost(trial.seen, self._wanted), default=None)
+
     def fit(self, parts: Parts) -> bool:
         """Whether a mix fits; fp32 itself does. Raises _ExhaustedError."""
         return set(parts.values()) == {"fp32"} or self(parts).fits
@@ -150,7 +155,7 @@ def _lowest(units: Sequence[Unit], wanted: Wanted) -> dict[str, str]:
 def _meet_bound(
     units: Sequence[Unit], costs: Mapping[str, float], alone: Mapping[str, Trial], wanted: Wanted, trials: _Trials
 ) -> None:
-    """Bisect for the first mix on the way up that fits, then lower single units again, those that save most first.
+    """Bisect for the first mix on the way up that fits, then lower single units again.
 
     Args:
         costs: of a unit, per bit.
@@ -167,7 +172,19 @@ def _meet_bound(
             fails = middle
     if fits == len(path):
         return
-    now, tried = dict(path[fits]), set[tuple[str, str]]()
+    _lower_again(path[fits], units, costs, wanted, trials)
+    explored: list[Parts] = []
+    # A trial of a single unit may be better than what the bisection led to.
+    while (best := trials.best()) is not None and best.parts not in explored:
+        explored.append(best.parts)
+        _lower_again({unit.name: "fp32" for unit in units} | dict(best.parts), units, costs, wanted, trials)
+
+
+def _lower_again(
+    start: Parts, units: Sequence[Unit], costs: Mapping[str, float], wanted: Wanted, trials: _Trials
+) -> None:
+    """Lower single units as long as the mix fits, those that save most first."""
+    now, tried = dict(start), set[tuple[str, str]]()
     while True:
         lower = [
             (costs[unit.name] * (_BITS[now[unit.name]] - _BITS[precision]), unit.name, precision)
@@ -221,7 +238,7 @@ def _time(seen: Tried) -> float:
 
 
 def _blocked(nearest: Trial, made: Sequence[Trial], lowest: Parts, wanted: Wanted) -> str:
-    """Why none fits, and which unit costs most: of those that the nearest miss lowers, the most sensitive."""
+    """Why no trial fits, and which unit costs most: of those that the nearest miss lowers, the most sensitive."""
     if _within(nearest.seen, wanted):
         seen = nearest.seen
         return (

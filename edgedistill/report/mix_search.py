@@ -35,7 +35,7 @@ class Row:
     @property
     def times(self) -> tuple[str, str]:
         """Its p50 and the fp32 file's."""
-        return f.fixed(self.trial.seen.p50_ms, 2), f.fixed(self.trial.seen.fp32_p50_ms, 2)
+        return f.fixed(self.trial.seen.p50_ms, 3), f.fixed(self.trial.seen.fp32_p50_ms, 3)
 
     @property
     def verdict(self) -> str:
@@ -69,7 +69,7 @@ class SearchedFile:
         ending = " All allowed files were tried, so there may be a better one." if search.exhausted else ""
         if search.blocked is not None:
             return f"{self.name}: {search.blocked}. The closest was published; it is never chosen.{ending}"
-        return f"{self.name}: {wanted}, of {count} files.{ending}"
+        return f"{self.name}: {wanted}, of {count} tried.{ending}"
 
 
 def searched_files(results: Results) -> list[SearchedFile]:
@@ -83,10 +83,11 @@ def searched_files(results: Results) -> list[SearchedFile]:
 
 def mix_search_note(results: Results) -> str:
     """What the columns mean."""
+    measure = "" if results.divergence == "divergence" else f" ({results.divergence})"
     return (
-        f"Every file that a search tried: drop of {results.metric_in_words} and mean divergence "
-        f"({results.divergence}) on validation, both against the model's fp32 file; parts that are not named are "
-        "fp32. p50 in ms, in turns with the fp32 file, only where the search is for latency."
+        f"Every file that a search tried: drop of {results.metric_in_words} and mean divergence{measure} "
+        "on validation, both against the model's fp32 file; parts that are not named are fp32. p50 in ms, in turns "
+        "with the fp32 file, only where the search is for latency."
     )
 
 

@@ -33,14 +33,14 @@ def test_every_trial_is_a_row(facts):
     text = render_markdown(searched(facts))
     assert "| int4: head | 1.50 | 0.0200 | 0.012 | – |" in text
     assert "| int8-dynamic: attention 0 | 1.50 | 0.0010 | 0.012 | ✓ published |" in text
-    assert "the smallest mix that is at most 0.01 worse, of 2 files." in text
+    assert "the smallest mix that is at most 0.01 worse, of 2 tried." in text
     assert "p50 of fp32" not in text
 
 
 def test_a_search_for_latency_shows_times(facts):
     times = trial({"head": "int8-dynamic"}, 0.0, fits=True, p50_ms=1.5, fp32_p50_ms=2.25)
     text = render_markdown(searched(facts, prefer="latency", trials=[times], chosen=0))
-    assert "| int8-dynamic: head | 1.50 | 0.0000 | 0.012 | 1.50 | 2.25 | ✓ published |" in text
+    assert "| int8-dynamic: head | 1.50 | 0.0000 | 0.012 | 1.500 | 2.250 | ✓ published |" in text
 
 
 def test_a_miss_and_a_used_up_budget_are_told(facts):

@@ -47,7 +47,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
             VerifyId("r1", "a", "fp32", "r"): verified(0.75, 0.99),
             VerifyId("r1", "b", "fp32", "r"): verified(0.95, 0.5),
         },
-        searched={FileId("r1", "b", "fp32"): given(search=SimpleNamespace(blocked="none fits"))},
+        searched={FileId("r1", "b", "fp32"): given(search=SimpleNamespace(blocked="too far off"))},
     )
     settings = choose.Settings(
         task=registry.task_as("text-classification", "accuracy", {}),
@@ -57,7 +57,7 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     )
     choice = choose.run(settings, inputs, tmp_path, stand_in()).choice
     first, second = seen
-    assert (first.search_failed, second.search_failed) == (None, "none fits")
+    assert (first.search_failed, second.search_failed) == (None, "too far off")
     assert (first.id, first.value, round(first.drop, 9), first.agreement) == ("r1/a", 0.75, 0.15, 0.99)
     assert (first.file_mb, first.p50_ms, first.p95_ms, first.peak_rss_mb, first.load_ms) == (3.0, 2.0, 3.0, 40.0, 7.0)
     assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
