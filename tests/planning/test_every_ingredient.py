@@ -58,6 +58,7 @@ def recipe(files, recipe_tree):
     tree["evaluate"] = {"ood": {"mixed": {"path": str(files / "mixed.jsonl")}}}
     tree["export"] = {"targets": ["onnx", "ort-mobile"], "teacher": True}
     tree["quantize"] = [{"precision": "fp32"}, {"precision": "int8-dynamic"}, {"precision": "int8-static"}]
+    tree["quantize"].append({"name": "searched", "search": {"max_drop": 0.01}})
     tree["measure"]["runtimes"] = ["onnxruntime", "onnxruntime-arm64"]
     return reading.validate(tree, "recipe")
 
