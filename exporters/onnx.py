@@ -46,12 +46,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     """
     if request.source is not None and request.mix is not None:
         quantize_mix(request.source, file, request.mix)
-        return MadeFile(facts=_facts(file))
+        return MadeFile(facts=facts_of(file))
     if request.source is not None:
         quantizer = registry.quantizer(request.precision)
         quantize = quantizer.quantize if request.method is None else quantizer.methods[request.method]
         quantize(request.source, file, request.calibration)
-        return MadeFile(facts=_facts(file))
+        return MadeFile(facts=facts_of(file))
     refuse_components(request, "onnx")
     causal = is_causal(request.model())
     with _tracing(request):
@@ -59,10 +59,11 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     save(graph, file)
     opened = runtime.open(file, 1, PortNames())
     checks = compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened)
-    return MadeFile(checks=checks, facts=_facts(file))
+    return MadeFile(checks=checks, facts=facts_of(file))
 
 
-def _facts(file: Path) -> dict[str, object]:
+def facts_of(file: Path) -> dict[str, object]:
+    """What every ONNX file's record says."""
     return {"bytes_by_part": bytes_by_part(file)}
 
 

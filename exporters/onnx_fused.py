@@ -17,7 +17,7 @@ from edgedistill.errors import RefusedError
 from edgedistill.exporting.jobs import compare_with_torch
 from edgedistill.quantizers import int8_dynamic
 from edgedistill.runtimes import onnxruntime as runtime
-from edgedistill_exporters.onnx import save
+from edgedistill_exporters.onnx import facts_of, save
 
 _INT8 = int8_dynamic.QUANTIZER
 PRECISIONS = {
@@ -45,7 +45,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     assert request.source is not None, "every precision is made from another file"
     if request.precision != "fp32":
         _INT8.quantize(request.source, file, request.calibration)
-        return MadeFile()
+        return MadeFile(facts=facts_of(file))
     graph = onnx_ir.load(request.source)
     layers = fuse_attention(graph)
     if not layers:
@@ -55,12 +55,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         )
     save(graph, file)
     checks = compare_with_torch(request, "onnx-fused", runtime.open(file, 1, PortNames()))
-    return MadeFile(checks=checks, facts={"fused_attention_layers": layers})
+    return MadeFile(checks=checks, facts={**facts_of(file), "fused_attention_layers": layers})
 
 
 TARGET = Target(
     api=1,
-    version=1,
+    version=2,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxruntime")),

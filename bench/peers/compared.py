@@ -11,9 +11,9 @@ from bench.peers.made_files import MadeFile
 from edgedistill.arrays import Booleans, Floats
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.contracts.metric import Metric
+from edgedistill.evaluation.speed_up import speed_up
 from edgedistill.evaluation.statistics import Interval, Paired, compare, metric_interval
 
-RESAMPLES = 1000
 PEERS = ("a", "b", "c")
 """Groups whose best is the measure."""
 OURS = "ours"
@@ -110,20 +110,14 @@ class Ratio:
 
 
 def ratio(own: Floats, other: Floats, seed: int = 0) -> Ratio:
-    """The ratio of medians of two files that were timed in the same rounds.
-
-    The interval is the percentile bootstrap over rounds, drawn for both at once: runs within one aren't independent,
-    and both saw the machine in the same state.
+    """The ratio of medians of two files that were timed in the same rounds, with the product's interval.
 
     Args:
         own: (rounds, runs) milliseconds.
         other: (rounds, runs).
     """
-    rounds = len(own)
-    draws = np.random.default_rng(seed).integers(0, rounds, (RESAMPLES, rounds))
-    medians = [np.median(spent[draws].reshape(RESAMPLES, -1), axis=1) for spent in (own, other)]
-    low, high = np.percentile(medians[0] / medians[1], (2.5, 97.5))
-    return Ratio(float(np.median(own) / np.median(other)), float(low), float(high))
+    found = speed_up(list(other), list(own), seed)
+    return Ratio(found.value, found.low, found.high)
 
 
 def to_best_peer(student: Student, file: Measured, cell: Cell) -> Ratio:

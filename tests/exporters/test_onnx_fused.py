@@ -109,3 +109,14 @@ def test_a_model_without_such_attention_is_refused(tmp_path):
 def test_every_precision_is_made_from_the_fused_file():
     sources = {name: precision.made_of for name, precision in FUSED.precisions.items()}
     assert sources == {"fp32": ("onnx", "fp32"), "int8-dynamic": ("onnx-fused", "fp32")}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8-dynamic"])
+def test_the_record_says_where_the_bytes_are(tmp_path, precision):
+    source, fused, _ = files_of(tmp_path, built("bert"))
+    asked = file_request(precision, lambda: built("bert"), texts, 32)
+    made = FUSED.make(replace(asked, source=source if precision == "fp32" else fused), tmp_path / "made.onnx")
+    parts = made.facts["bytes_by_part"]
+    assert isinstance(parts, dict)
+    assert sum(parts.values()) == (tmp_path / "made.onnx").stat().st_size
+    assert parts["attention"] > 8 * 32 * 32  # of two layers, in one byte each at least
