@@ -43,6 +43,7 @@ INTERNAL = {
         "edgedistill.arrays",
         "edgedistill.contracts.answers",
         "edgedistill.contracts.metric",
+        "edgedistill.evaluation.speed_up",
         "edgedistill.evaluation.statistics",
     },
     "peers/operator_times.py": {"edgedistill.arrays"},  # names a type
