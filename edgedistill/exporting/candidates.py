@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from edgedistill.contracts import registry
-from edgedistill.recipe.schema import QuantizeSpec, Recipe
+from edgedistill.recipe.quantization import QuantizeSpec
+from edgedistill.recipe.schema import Recipe
 from edgedistill.spec import PluginName, Spec
 from edgedistill.store.records.files import FileId, VerifyId
 

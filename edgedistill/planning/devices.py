@@ -15,7 +15,8 @@ from edgedistill.exporting.candidates import (
 )
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
-from edgedistill.recipe.schema import BLOCK, Calibration, QuantizeSpec, Round, SearchSpec, projected
+from edgedistill.recipe.quantization import BLOCK, Calibration, QuantizeSpec, SearchSpec
+from edgedistill.recipe.schema import Round, projected
 from edgedistill.steps.kinds import (
     bundle,
     choose,

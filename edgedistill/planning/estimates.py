@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import BLOCK, Parts, QuantizeSpec, Recipe, Round, projected, signals_of
+from edgedistill.recipe.quantization import BLOCK, Parts, QuantizeSpec
+from edgedistill.recipe.schema import Recipe, Round, projected, signals_of
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF

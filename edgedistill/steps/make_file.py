@@ -21,7 +21,7 @@ from edgedistill.exporting.jobs import ExportJob, Part, run_job
 from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.judged import some_examples
-from edgedistill.recipe.schema import BLOCK
+from edgedistill.recipe.quantization import BLOCK
 from edgedistill.spec import Spec
 from edgedistill.steps.kinds.make_file import Inputs, Settings
 from edgedistill.store.records.base import FileName
