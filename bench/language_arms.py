@@ -44,6 +44,10 @@ class Given:
     """Per round, for another teacher; none: the recipe's."""
     vocabulary: int | None = None
     """Vocabulary size of the students; 0: all of the teacher's; None: the recipe's."""
+    batch_size: int | None = None
+    """None: the recipe's."""
+    learning_rates: tuple[float, ...] = ()
+    """Per round; none: the recipe's."""
 
     @property
     def store(self) -> Path:
@@ -80,6 +84,10 @@ def books(given: Given) -> Tree:
     for round_ in tree["rounds"]:
         for stage, epochs in zip(round_["stages"], given.epochs, strict=True):
             stage["epochs"] = epochs
+    for round_ in tree["rounds"] if given.batch_size else ():
+        round_["stages"] = [{**stage, "batch_size": given.batch_size} for stage in round_["stages"]]
+    for round_, rate in zip(tree["rounds"], given.learning_rates, strict=False):
+        round_["stages"] = [{**stage, "learning_rate": rate} for stage in round_["stages"]]
     for round_, parameters in zip(tree["rounds"], given.parameters, strict=False):
         round_["student"]["parameters"] = parameters
     if given.vocabulary is not None:

@@ -7,8 +7,9 @@ BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held
 can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
 `file16` reads what `books` made. Rows of the splits are evenly spread over them.
 
-`--rows`, `--epochs` (of the stage on next tokens and of the one on soft targets) say how long it takes; `--parameters`
-and `--vocabulary` are for trying it with a tiny teacher.
+`--rows`, `--epochs` (of the stage on next tokens and of the one on soft targets) say how long it takes, `--batch-size`
+and `--learning-rates` (per round) fit it to a GPU; `--parameters` and `--vocabulary` are for trying it with a tiny
+teacher.
 """
 
 from __future__ import annotations
@@ -329,10 +330,20 @@ def main() -> None:
     parser.add_argument("--epochs", nargs=2, type=int, default=[1, 3])
     parser.add_argument("--parameters", nargs=2, type=float, default=[])
     parser.add_argument("--vocabulary", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--learning-rates", nargs=2, type=float, default=[])
     given = parser.parse_args()
     rows = dict(zip((*SPLITS, "speed", "signals"), given.rows, strict=True))
     places = (given.out.resolve(), given.data.resolve(), given.teacher.resolve())
-    asked = Given(*places, rows, tuple(given.epochs), tuple(given.parameters), given.vocabulary)
+    asked = Given(
+        *places,
+        rows,
+        (given.epochs[0], given.epochs[1]),
+        tuple(given.parameters),
+        given.vocabulary,
+        given.batch_size,
+        tuple(given.learning_rates),
+    )
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in given.part:
         found = PARTS[name](asked)

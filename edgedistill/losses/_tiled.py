@@ -25,6 +25,9 @@ LossOfTile = Callable[[slice], LossOfLogits]
 """(decisions of a tile) -> their loss, so that the teacher's head is applied once per tile."""
 _HEAD_ROWS = 256
 """Decisions per pass through the head; every pass reads and writes the head's whole gradient."""
+_HEAD_NUMBERS_ELSEWHERE = 1 << 25
+"""Logits per pass through the head on other devices than a CPU, where a tile of `_HEAD_ROWS` decisions is over before
+the next is launched, unless the vocabulary is large."""
 _LOSS_NUMBERS = {"cpu": 1 << 22}
 """Logits per pass through the loss. 16 MB on a CPU, which the allocator reuses for the next tile (glibc returns blocks
 from 32 MB to the system) and which partly stay in the CPU cache."""
@@ -48,6 +51,11 @@ def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Ten
     return found
 
 
+def head_rows(device: str, vocabulary: int) -> int:
+    """Decisions per pass through the head on a type of device."""
+    return _HEAD_ROWS if device == "cpu" else max(_HEAD_ROWS, _HEAD_NUMBERS_ELSEWHERE // vocabulary)
+
+
 class _TiledMean(torch.autograd.Function):
     """Computes the gradients in the forward pass, and scales them in the backward pass."""
 
@@ -63,8 +71,8 @@ class _TiledMean(torch.autograd.Function):
     ) -> torch.Tensor:
         tiles = _Tiles(hidden_RH, weight_VH, bias_V, learning)
         total = torch.zeros((), dtype=torch.float32, device=hidden_RH.device)
-        for first in range(0, len(hidden_RH), _HEAD_ROWS):
-            total += tiles.through(slice(first, min(first + _HEAD_ROWS, len(hidden_RH))), shares_R, loss_of)
+        for first in range(0, len(hidden_RH), tiles.rows):
+            total += tiles.through(slice(first, min(first + tiles.rows, len(hidden_RH))), shares_R, loss_of)
         ctx.save_for_backward(tiles.hidden_gradient, tiles.weight_gradient, tiles.bias_gradient)  # type: ignore[arg-type]
         return total
 
@@ -84,7 +92,8 @@ class _Tiles:
         dtype = torch.get_autocast_dtype(device.type) if autocast else weight.dtype
         self.hidden, self.weight = hidden.to(dtype), weight.to(dtype)
         self.bias = None if bias is None else bias.to(dtype)
-        self.buffer = torch.empty(min(_HEAD_ROWS, len(hidden)), len(weight), dtype=dtype, device=device)
+        self.rows = head_rows(device.type, len(weight))
+        self.buffer = torch.empty(min(self.rows, len(hidden)), len(weight), dtype=dtype, device=device)
         self.learning = learning
         self.hidden_gradient = torch.empty_like(hidden) if learning else None
         self.weight_gradient = torch.zeros_like(weight) if learning else None

@@ -50,7 +50,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     draft.evaluated[model] = draft.steps.add(
         f"evaluate-{model}",
         evaluate.KIND,
-        evaluate.Settings(task=draft.task, split="validation"),
+        evaluate.Settings(task=draft.task, split="validation", compute=draft.recipe.compute),
         evaluate.Inputs(draft.reading(tokens_of, "validation"), made),
         f"logits of {model} on validation",
     )
@@ -58,7 +58,7 @@ def plan_evaluation(draft: Draft, model: str, tokens_of: str) -> None:
     draft.tested[model] = draft.steps.add(
         f"test-{model}",
         evaluate.KIND,
-        evaluate.Settings(task=draft.task, split="test", ood=ood),
+        evaluate.Settings(task=draft.task, split="test", ood=ood, compute=draft.recipe.compute),
         evaluate.Inputs(draft.reading(tokens_of, "test"), made, ood_data),
         f"logits of {model} on {', '.join(('test', *ood))}",
     )

@@ -15,6 +15,7 @@ from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import Evaluation
 from edgedistill.store.step import Context
+from edgedistill.training.loop import make_accelerator
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Evaluation:
@@ -25,6 +26,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> E
     task = registry.task(settings.task.type)
     folder_of_model = inputs.model.path(inputs.model.record.model)
     model = load_model(task.model.auto_class(), folder_of_model, None, head_required=True)
+    model = model.to(make_accelerator(settings.compute).device)
     data = PreparedData.of(inputs.data)
     items = data.items(settings.split)
     answers = predict(model, task, items, progress=context.progress, label=settings.split)

@@ -14,7 +14,7 @@ from edgedistill.arrays import Arrays
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import AutoClass, Head
 from edgedistill.contracts.tensors import Tensors
-from edgedistill.device.generation import generate
+from edgedistill.device.generation import generate_batch
 from edgedistill.errors import UserError
 from edgedistill.tasks._language_device import IDS, KEPT, LOG_P, LOG_PS, LOGITS, POSITIONS
 from edgedistill.tasks._language_items import MASK, NEXT, NONE, TOKENS
@@ -163,9 +163,15 @@ def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
 
 
 def probe(model: PreTrainedModel, items: Items) -> Arrays:
-    """Greedy continuations (P, N) of a few prefixes, one at a time."""
+    """Greedy continuations (P, N) of a few prefixes, those of one length together, since none needs padding there."""
     starts, count = beginnings(items)
-    return {ALONE: np.array([list(generate(TorchDecoder(model), start, count)) for start in starts], np.int64)}
+    found = np.zeros((len(starts), count), np.int64)
+    lengths = np.array([len(start) for start in starts])
+    for length in np.unique(lengths):
+        same = np.flatnonzero(lengths == length)
+        said = generate_batch(TorchDecoder(model), [starts[number] for number in same], count)
+        found[same] = np.stack(list(said), axis=1)
+    return {ALONE: found}
 
 
 def _scored(rows: torch.Tensor, tokens: torch.Tensor) -> Tensors:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from edgedistill.recipe.schema import TaskSpec
-from edgedistill.spec import Spec
+from edgedistill.recipe.schema import Compute, TaskSpec
+from edgedistill.spec import NotInKey, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData
@@ -20,6 +20,8 @@ class Settings(Spec):
     task: TaskSpec
     split: Literal["validation", "test"]
     ood: tuple[str, ...] = ()
+    compute: Annotated[Compute, NotInKey()] = Compute()
+    """Only its device is used, which does not change what fp32 answers."""
 
 
 @dataclass(frozen=True)
