@@ -316,7 +316,7 @@ def flat(teachers: Teachers) -> tuple[str, ...]:
 
 
 class Compute(Spec):
-    """Where and in what precision training runs."""
+    """Where models are trained, recorded and evaluated, and in what precision they are trained."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` uses an accelerator if there is one."""

@@ -208,3 +208,10 @@ def test_under_autocast_the_head_multiplies_in_half_precision_and_the_loss_count
     for found, wanted in pairs:
         assert found.dtype == torch.float32
         assert (found - wanted).norm() <= 0.02 * wanted.norm()
+
+
+@pytest.mark.parametrize(
+    ("device", "vocabulary", "rows"), [("cpu", 8192, 256), ("cuda", 8192, 4096), ("cuda", 1 << 20, 256)]
+)
+def test_off_the_cpu_a_pass_through_the_head_has_more_rows_unless_the_vocabulary_is_large(device, vocabulary, rows):
+    assert _tiled.head_rows(device, vocabulary) == rows

@@ -11,6 +11,7 @@ from edgedistill.data import views
 from edgedistill.isolation import environments
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
+from edgedistill.recipe.schema import Compute
 
 
 @pytest.fixture
@@ -94,3 +95,11 @@ def test_the_versions_of_a_runtime_in_an_environment_of_its_own_are_that_environ
     (site / "openvino-7.1.dist-info").mkdir(parents=True)
     (site / "openvino-7.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: openvino\nVersion: 7.1\n")
     assert environments.runtime_versions("openvino") == {"openvino": "7.1"}
+
+
+def test_a_model_is_evaluated_where_the_recipe_computes(recipe):
+    elsewhere = recipe.model_copy(update={"compute": Compute(device="mps")})
+    for own, device in ((recipe, "cpu"), (elsewhere, "mps")):
+        steps = [step for step in make_plan(own, fingerprints.look_up(own)).steps if step.kind.name == "evaluate"]
+        assert steps
+        assert {step.settings.compute.device for step in steps} == {device}
