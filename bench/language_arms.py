@@ -65,7 +65,16 @@ class Part:
 
 def row(part: str, model: str, **known: object) -> Tree:
     """One row of the table; unknown cells stay empty."""
-    columns = ("parameters", "MB", "bits per byte [95% CI]", "gain over control [95% CI]", "tokens", "seconds", "note")
+    columns = (
+        "parameters",
+        "MB",
+        "bits per byte [95% CI]",
+        "gain over control [95% CI]",
+        "tokens",
+        "seconds",
+        "trained on",
+        "note",
+    )
     assert set(known) <= set(columns), f"a table has the same columns in all lines, got {sorted(known)}"
     return {"part": part, "model": model, **{column: known.get(column) for column in columns}}
 
@@ -144,6 +153,12 @@ def _written(tree: Tree, given: Given, name: str) -> str:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return str(file)
+
+
+def trained(found: EvaluatedRun, model: str) -> Tree:
+    """A model's size, and how long and on what it was trained."""
+    made = found.training(model)
+    return {"parameters": made.parameters, "seconds": made.train_seconds, "trained on": made.epochs[-1].compute}
 
 
 def statistics(found: EvaluatedRun, model: str, metric: Metric) -> Floats:

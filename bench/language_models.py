@@ -41,6 +41,7 @@ from bench.language_arms import (
     step_seconds,
     subset,
     tokens,
+    trained,
     with_interval,
 )
 from bench.record import Goal, record
@@ -122,11 +123,7 @@ def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) 
     ahead = gain(found, two.id, one, "one")
     shown = with_interval(ahead.gain, ahead.interval.low, ahead.interval.high, "+")
     made = one.training("one")
-    known = {
-        "parameters": made.parameters,
-        "seconds": made.train_seconds,
-        "tokens": passes(arm, "one") * tokens(one, "one"),
-    }
+    known = {**trained(one, "one"), "tokens": passes(arm, "one") * tokens(one, "one")}
     said = f"two rounds are better by {shown} bits per byte"
     goal = Goal(
         "One round against two at equal total cost",
@@ -151,7 +148,7 @@ def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
         seconds = training.train_seconds + step_seconds(given, [name], f"{form}-teacher-train")
         speed[form] = SPEED_PASSES * count / seconds
         note = f"{speed[form]:.0f} tokens/s, preparation included"
-        known = {"parameters": training.parameters, "tokens": SPEED_PASSES * count, "seconds": seconds}
+        known = {**trained(found, form), "tokens": SPEED_PASSES * count, "seconds": seconds}
         rows.append(row("books", f"{form} signals, {SPEED_PASSES} passes", **known, note=note))
     ratio = speed["top-k"] / speed["live"]
     goal = "tokens/s through recorded signals against a live teacher >= 3x, preparation included, at 3 passes"
@@ -193,8 +190,8 @@ def _without_teacher(given: Given, tree: Tree, results: Results, found: Evaluate
     alone = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
     teacher = {"model": str(found.model_folder(model).resolve())}  # for its tokenizer and its sizes
     arm = evaluate(changed(tree, teacher=teacher, rounds=[alone], control=False), given, "without-teacher")
-    made, figure = arm.training("alone"), _bits(arm, "alone")
-    known = {"parameters": made.parameters, "seconds": made.train_seconds, "tokens": epochs * tokens(arm, "teacher")}
+    figure = _bits(arm, "alone")
+    known = {**trained(arm, "alone"), "tokens": epochs * tokens(arm, "teacher")}
     return row("file16", f"{model}'s shape without a teacher", **known, **{CI: figure}, note="torch")
 
 
@@ -242,7 +239,7 @@ def signals(given: Given) -> Part:
         value, count = judged(found, form, "perplexity"), tokens(found, "teacher")
         perplexity[form] = value.value
         sizes[form] = bytes_per_token(arm, given, f"signals-{form}")
-        known = {"parameters": found.training(form).parameters, "tokens": SPEED_PASSES * count}
+        known = {**trained(found, form), "tokens": SPEED_PASSES * count}
         note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
         rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
     apart = perplexity["top-k"] / perplexity["hidden"] - 1
@@ -259,7 +256,7 @@ def _table(
     for round_ in results.rounds:
         known: Tree = {"parameters": round_.parameters, "seconds": round_.train_seconds}
         if found is not None and tree is not None:
-            known["tokens"] = passes(tree, round_.id) * tokens(found, round_.id)
+            known = {**trained(found, round_.id), "tokens": passes(tree, round_.id) * tokens(found, round_.id)}
         gained = round_.gain and with_interval(round_.gain.value, round_.gain.low, round_.gain.high, "+")
         own = {CI: _shown(round_.test), "gain over control [95% CI]": gained}
         rows.append(row(name, round_.id, **known, **own, note=f"from {round_.teacher}"))
