@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -96,7 +97,8 @@ def main(words: Sequence[str] | None = None) -> None:
     jobs = {name: job(given, name) for name in given.arms}
     programs = []
     for name, own in jobs.items():
-        own.folder().mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(own.folder(), ignore_errors=True)  # finished signals and epochs would not be made again
+        own.folder().mkdir(parents=True)
         (own.folder() / "job.json").write_text(json.dumps(asdict(own)), encoding="utf-8")
         programs.append(Program(ARMS[name][0], ARMS[name][1], sys.executable, own.folder() / "job.json"))
     run_in_turns(programs, load_together=True)

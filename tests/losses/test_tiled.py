@@ -37,8 +37,7 @@ FORMS = ("dense", "top-k", "hidden")
 @contextmanager
 def tiles(head_rows: int, numbers: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tiled, "_HEAD_ROWS", head_rows)
-        patch.setitem(_tiled._LOSS_NUMBERS, "cpu", numbers)
+        patch.setitem(_tiled._SIZES, "cpu", _tiled.Sizes(head_rows, 0, numbers))
         yield
 
 
@@ -145,6 +144,15 @@ def test_the_logits_of_all_decisions_never_exist(kind, form):
         part = 64 * vocabulary
     # A dense teacher's logits are there anyway; views of them are no new memory.
     assert largest.numbers <= part
+
+
+def test_tiles_on_a_gpu_are_large_but_never_beyond_what_the_memory_was_planned_for():
+    for vocabulary in (2_000, 32_000, 49_152, 131_072):
+        own = _tiled.sizes_on("cuda")
+        assert 1 << 26 <= own.head_rows(vocabulary) * vocabulary <= 1 << 27
+        assert 1 << 24 <= own.loss_rows(vocabulary) * vocabulary <= 1 << 25
+    assert _tiled.sizes_on("cuda").head_rows(1 << 21) == 256  # the head's gradient is larger than such a tile
+    assert [_tiled.sizes_on("cpu").head_rows(vocabulary) for vocabulary in (11, 131_072)] == [256, 256]
 
 
 def test_without_a_gradient_none_is_computed():
