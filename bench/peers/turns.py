@@ -43,6 +43,10 @@ class Child:
                 text=True,
                 cwd=ROOT,
             )
+        self.asks = False
+
+    def begin(self) -> None:
+        """Let it load and prepare, until it asks for its first turn."""
         self.asks = self._until_it_asks()
 
     def work(self) -> None:
@@ -68,18 +72,25 @@ class Child:
         return False
 
 
-def run_in_turns(programs: Sequence[Program], stream: TextIO = sys.stderr) -> None:
+def run_in_turns(programs: Sequence[Program], stream: TextIO = sys.stderr, *, load_together: bool = False) -> None:
     """Run all programs to their end, one turn each in turn.
+
+    Args:
+        load_together: let all of them load and prepare at once; otherwise that is a turn too.
 
     Raises:
         SystemExit: one of them failed; the others are ended.
     """
     children: list[Child] = []
     try:
-        for program in programs:  # one after the other: loading and preparing is a turn too
+        for program in programs:
             stream.write(f"{program.system}: starts\n")
             stream.flush()
             children.append(Child(program))
+            if not load_together:
+                children[-1].begin()
+        for child in children if load_together else ():
+            child.begin()
         turn = 0
         while at_work := [child for child in children if child.asks]:
             turn += 1

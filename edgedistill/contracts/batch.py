@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -53,23 +53,33 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same on another device."""
+        teacher = None if self.teacher is None else self.teacher.to(device, non_blocking)
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=non_blocking), teacher)
 
-        def moved(value: torch.Tensor | None) -> torch.Tensor | None:
-            return None if value is None else value.to(device, non_blocking=non_blocking)
+    def pin_memory(self) -> Self:
+        """The same in memory from which a GPU copies on its own, while the program goes on; called by `DataLoader`."""
+        teacher = None if self.teacher is None else self.teacher.pin_memory()
+        return self._changed(lambda tensor: tensor.pin_memory(), teacher)
 
-        def all_moved(values: Mapping[N, torch.Tensor]) -> dict[N, torch.Tensor]:
-            return {name: value.to(device, non_blocking=non_blocking) for name, value in values.items()}
+    def _changed(self, change: Callable[[torch.Tensor], torch.Tensor], teacher: Distribution | None) -> Self:
+        """The same with every tensor changed, and this teacher."""
+
+        def changed(value: torch.Tensor | None) -> torch.Tensor | None:
+            return None if value is None else change(value)
+
+        def every(values: Mapping[N, torch.Tensor]) -> dict[N, torch.Tensor]:
+            return {name: change(value) for name, value in values.items()}
 
         return replace(
             self,
-            inputs=all_moved(self.inputs),
-            targets=all_moved(self.targets),
-            mask_BT=self.mask_BT.to(device, non_blocking=non_blocking),
-            item_R=self.item_R.to(device, non_blocking=non_blocking),
-            known_R=self.known_R.to(device, non_blocking=non_blocking),
-            teacher=None if self.teacher is None else self.teacher.to(device, non_blocking),
-            teacher_hidden=all_moved(self.teacher_hidden),
-            teacher_embedding_BE=moved(self.teacher_embedding_BE),
-            weight_R=moved(self.weight_R),
-            trust_R=moved(self.trust_R),
+            inputs=every(self.inputs),
+            targets=every(self.targets),
+            mask_BT=change(self.mask_BT),
+            item_R=change(self.item_R),
+            known_R=change(self.known_R),
+            teacher=teacher,
+            teacher_hidden=every(self.teacher_hidden),
+            teacher_embedding_BE=changed(self.teacher_embedding_BE),
+            weight_R=changed(self.weight_R),
+            trust_R=changed(self.trust_R),
         )

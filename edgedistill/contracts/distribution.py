@@ -54,6 +54,10 @@ class Dense:
         """The same on another device."""
         return Dense(self.logits_RC.to(device, non_blocking=non_blocking))
 
+    def pin_memory(self) -> Dense:
+        """The same in memory from which a GPU copies on its own."""
+        return Dense(self.logits_RC.pin_memory())
+
     def dense(self) -> Dense:
         """Itself."""
         return self
@@ -97,6 +101,10 @@ class HiddenAndHead:
         bias = None if self.bias_C is None else _there(self.bias_C, device)
         hidden = self.hidden_RH.to(device, non_blocking=non_blocking)
         return HiddenAndHead(hidden, _there(self.weight_CH, device), bias)
+
+    def pin_memory(self) -> HiddenAndHead:
+        """The states in memory from which a GPU copies on its own; the head, copied once, stays where it is."""
+        return replace(self, hidden_RH=self.hidden_RH.pin_memory())
 
     def as_multiplied(self) -> HiddenAndHead:
         """The same in the autocast precision, if enabled, so that the head is converted only once."""
@@ -154,6 +162,11 @@ class TopK:
         ids = self.ids_RK.to(device, non_blocking=non_blocking)
         log_p, log_rest = (tensor.to(device, non_blocking=non_blocking) for tensor in (self.log_p_RK, self.log_rest_RS))
         return TopK(ids, log_p, log_rest, self.temperatures)
+
+    def pin_memory(self) -> TopK:
+        """The same in memory from which a GPU copies on its own."""
+        kept = (tensor.pin_memory() for tensor in (self.ids_RK, self.log_p_RK, self.log_rest_RS))
+        return TopK(*kept, self.temperatures)
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
         """Both distributions at a temperature over the K kept classes and, unless these are all, one class for the
@@ -239,9 +252,13 @@ def _there(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 
 
 def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tensor:  # noqa: N803
-    """(R, C) log-softmax at a temperature."""
+    """(R, C) log-softmax at a temperature, in float32 for half-precision logits."""
+    import torch
     from torch.nn import functional
 
+    if temperature == 1.0:  # without a scaled copy, and on a GPU without one in float32
+        half = logits_RC.dtype in (torch.float16, torch.bfloat16)
+        return functional.log_softmax(logits_RC, dim=-1, dtype=torch.float32 if half else None)
     return functional.log_softmax(full(logits_RC) / temperature, dim=-1)
 
 

@@ -10,6 +10,7 @@ PyTorch. Shapes: R decisions, H hidden size, V vocabulary size.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,15 +24,41 @@ LossOfLogits = Callable[[torch.Tensor, slice], torch.Tensor]
 gradient flows only through the logits."""
 LossOfTile = Callable[[slice], LossOfLogits]
 """(decisions of a tile) -> their loss, so that the teacher's head is applied once per tile."""
-_HEAD_ROWS = 256
-"""Decisions per pass through the head; every pass reads and writes the head's whole gradient."""
-_HEAD_NUMBERS_ELSEWHERE = 1 << 25
-"""Logits per pass through the head on other devices than a CPU, where a tile of `_HEAD_ROWS` decisions is over before
-the next is launched, unless the vocabulary is large."""
-_LOSS_NUMBERS = {"cpu": 1 << 22}
-"""Logits per pass through the loss. 16 MB on a CPU, which the allocator reuses for the next tile (glibc returns blocks
-from 32 MB to the system) and which partly stay in the CPU cache."""
-_LOSS_NUMBERS_ELSEWHERE = 1 << 26
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large tiles are.
+
+    Args:
+        rows: decisions per pass through the head; every pass reads and writes the head's whole gradient.
+        numbers: logits per pass through the head, if these are more.
+        loss_numbers: logits per pass through the loss, which holds several tensors of that size in full precision.
+    """
+
+    rows: int
+    numbers: int
+    loss_numbers: int
+
+    def head_rows(self, vocabulary: int) -> int:
+        """Decisions of one pass through the head."""
+        return max(self.rows, self.numbers // vocabulary)
+
+    def loss_rows(self, vocabulary: int) -> int:
+        """Decisions of one pass through the loss."""
+        return max(1, self.loss_numbers // vocabulary)
+
+
+_SIZES = {"cpu": Sizes(rows=256, numbers=0, loss_numbers=1 << 22)}
+"""On a CPU 16 MB in the loss, which the allocator reuses for the next tile (glibc returns blocks from 32 MB to the
+system) and which partly stay in the CPU cache."""
+_SIZES_ELSEWHERE = Sizes(rows=256, numbers=1 << 27, loss_numbers=1 << 25)
+"""A GPU wants operations that take longer than launching them: tens of millions of numbers."""
+
+
+def sizes_on(device: str) -> Sizes:
+    """The sizes of tiles on a type of device."""
+    return _SIZES.get(device, _SIZES_ELSEWHERE)
 
 
 def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
@@ -49,11 +76,6 @@ def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Ten
         student.hidden_RH, student.weight_CH, student.bias_C, shares, loss_of, learning
     )
     return found
-
-
-def head_rows(device: str, vocabulary: int) -> int:
-    """Decisions per pass through the head on a type of device."""
-    return _HEAD_ROWS if device == "cpu" else max(_HEAD_ROWS, _HEAD_NUMBERS_ELSEWHERE // vocabulary)
 
 
 class _TiledMean(torch.autograd.Function):
@@ -92,7 +114,8 @@ class _Tiles:
         dtype = torch.get_autocast_dtype(device.type) if autocast else weight.dtype
         self.hidden, self.weight = hidden.to(dtype), weight.to(dtype)
         self.bias = None if bias is None else bias.to(dtype)
-        self.rows = head_rows(device.type, len(weight))
+        self.sizes = sizes_on(device.type)
+        self.rows = self.sizes.head_rows(len(weight))
         self.buffer = torch.empty(min(self.rows, len(hidden)), len(weight), dtype=dtype, device=device)
         self.learning = learning
         self.hidden_gradient = torch.empty_like(hidden) if learning else None
@@ -108,8 +131,7 @@ class _Tiles:
             logits += self.bias
         total = torch.zeros((), dtype=torch.float32, device=logits.device)
         loss, own = loss_of(part), shares[part]
-        numbers = _LOSS_NUMBERS.get(logits.device.type, _LOSS_NUMBERS_ELSEWHERE)
-        step = max(1, numbers // logits.shape[1])
+        step = self.sizes.loss_rows(logits.shape[1])
         for first in range(0, len(hidden), step):
             total += self._loss(logits, slice(first, first + step), own, loss)
         if self.learning:

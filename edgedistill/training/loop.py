@@ -130,7 +130,12 @@ class _Stage:
         order = derive(request.seed, "order")
         self.sampler = LengthBuckets(data.lengths, schedule.batch_size, order, self.steps, data.draws)
         numbers: Dataset[int] = range(len(data.lengths))  # type: ignore[assignment]
-        loader: DataLoader[int] = DataLoader(numbers, batch_sampler=self.sampler, collate_fn=data.fetch)
+        loader: DataLoader[int] = DataLoader(
+            numbers,
+            batch_sampler=self.sampler,
+            collate_fn=data.fetch,
+            pin_memory=self.accelerator.non_blocking,
+        )
         module.to(self.accelerator.device)
         self.prepared, self.optimizer, self.loader = self.accelerator.prepare(
             module, _optimizer(module, schedule), loader
@@ -227,6 +232,7 @@ def make_accelerator(compute: Compute) -> Accelerator:
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
+    from accelerate.utils import DataLoaderConfiguration
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(compute.device, True):
@@ -234,7 +240,12 @@ def make_accelerator(compute: Compute) -> Accelerator:
             f"compute.device: got '{compute.device}', which this machine does not have; expected cpu or auto"
         )
     AcceleratorState._reset_state(reset_partial_state=True)  # each stage sets its own device
-    return Accelerator(cpu=compute.device == "cpu", mixed_precision="bf16" if wants_bf16(compute) else "no")
+    ahead = there["cuda"] and compute.device in ("auto", "cuda")  # batches are copied while the last step still runs
+    return Accelerator(
+        cpu=compute.device == "cpu",
+        mixed_precision="bf16" if wants_bf16(compute) else "no",
+        dataloader_config=DataLoaderConfiguration(non_blocking=ahead),
+    )
 
 
 def _resolved(accelerator: Accelerator, student: PreTrainedModel) -> str:

@@ -34,6 +34,7 @@ INTERNAL = {
         "edgedistill.evaluation.results",
         "edgedistill.recipe.reading",
     },
+    "language_training.py": {"edgedistill.arrays"},  # names types
     "peers/asking.py": {  # times files of several runtimes in turns, and of peers, which no command does
         "edgedistill.arrays",
         "edgedistill.contracts",
@@ -45,6 +46,24 @@ INTERNAL = {
         "edgedistill.contracts.metric",
         "edgedistill.evaluation.speed_up",
         "edgedistill.evaluation.statistics",
+    },
+    "peers/edgedistill_soft_targets.py": {  # times steps of the training loop, without a run
+        "edgedistill.arrays",
+        "edgedistill.contracts",
+        "edgedistill.contracts.items",
+        "edgedistill.contracts.metric",
+        "edgedistill.models.loading",
+        "edgedistill.models.sizes",
+        "edgedistill.recipe.schema",
+        "edgedistill.signals.batching",
+        "edgedistill.signals.recording",
+        "edgedistill.signals.soft_targets",
+        "edgedistill.store.progress",
+        "edgedistill.tasks._language_items",
+        "edgedistill.training.loop",
+        "edgedistill.training.seeds",
+        "edgedistill.training.training_data",
+        "edgedistill.training.training_module",
     },
     "peers/operator_times.py": {"edgedistill.arrays"},  # names a type
     "peers/own_files.py": {"edgedistill.evaluation.results"},  # names a type

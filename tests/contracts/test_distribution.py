@@ -9,7 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, TopK, concatenated, top_k
+from edgedistill.contracts.distribution import (
+    Dense,
+    Distribution,
+    HiddenAndHead,
+    TopK,
+    concatenated,
+    log_probabilities,
+    top_k,
+)
 
 TEMPERATURES = (1.0, 2.5)
 
@@ -31,6 +39,18 @@ def logits(draw):
     scale = draw(st.sampled_from([0.0, 0.5, 3.0, 30.0]))
     teacher, student = torch.randn(2, rows, classes, generator=generator, dtype=torch.float64)
     return teacher * scale, student * draw(st.sampled_from([0.1, 1.0, 10.0]))
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_log_probabilities_of_half_precision_are_computed_in_full(dtype, temperature):
+    given = (10 * torch.randn(3, 50, generator=torch.Generator().manual_seed(0))).to(dtype).requires_grad_()
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    found, expected = log_probabilities(given, temperature), (given.to(wide) / temperature).log_softmax(-1)
+    assert found.dtype == wide
+    assert torch.equal(found, expected)
+    one, other = (torch.autograd.grad(value[:, 0].sum(), given)[0] for value in (found, expected))
+    assert torch.equal(one, other)
 
 
 @given(logits(), st.sampled_from(TEMPERATURES))

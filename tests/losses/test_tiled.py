@@ -37,8 +37,7 @@ FORMS = ("dense", "top-k", "hidden")
 @contextmanager
 def tiles(head_rows: int, numbers: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_tiled, "_HEAD_ROWS", head_rows)
-        patch.setitem(_tiled._LOSS_NUMBERS, "cpu", numbers)
+        patch.setitem(_tiled._SIZES, "cpu", _tiled.Sizes(head_rows, 0, numbers))
         yield
 
 
@@ -147,6 +146,15 @@ def test_the_logits_of_all_decisions_never_exist(kind, form):
     assert largest.numbers <= part
 
 
+def test_tiles_on_a_gpu_are_large_but_never_beyond_what_the_memory_was_planned_for():
+    for vocabulary in (2_000, 32_000, 49_152, 131_072):
+        own = _tiled.sizes_on("cuda")
+        assert 1 << 26 <= own.head_rows(vocabulary) * vocabulary <= 1 << 27
+        assert 1 << 24 <= own.loss_rows(vocabulary) * vocabulary <= 1 << 25
+    assert _tiled.sizes_on("cuda").head_rows(1 << 21) == 256  # the head's gradient is larger than such a tile
+    assert [_tiled.sizes_on("cpu").head_rows(vocabulary) for vocabulary in (11, 131_072)] == [256, 256]
+
+
 def test_without_a_gradient_none_is_computed():
     own = HiddenAndHead(torch.randn(4, 3).requires_grad_(), torch.randn(5, 3).requires_grad_())
     with torch.no_grad():
@@ -208,10 +216,3 @@ def test_under_autocast_the_head_multiplies_in_half_precision_and_the_loss_count
     for found, wanted in pairs:
         assert found.dtype == torch.float32
         assert (found - wanted).norm() <= 0.02 * wanted.norm()
-
-
-@pytest.mark.parametrize(
-    ("device", "vocabulary", "rows"), [("cpu", 8192, 256), ("cuda", 8192, 4096), ("cuda", 1 << 20, 256)]
-)
-def test_off_the_cpu_a_pass_through_the_head_has_more_rows_unless_the_vocabulary_is_large(device, vocabulary, rows):
-    assert _tiled.head_rows(device, vocabulary) == rows

@@ -234,3 +234,14 @@ def test_a_worse_epoch_does_not_replace_a_better_one_but_an_equal_one_does(tmp_p
 
     done = trained(tmp_path, replace(request(epochs=3), judge=judge))
     assert torch.equal(done.module.student.classifier.weight, seen[1])
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", False), ("auto", True), ("cuda", True)])
+def test_batches_are_copied_ahead_to_a_gpu_only(device, expected, monkeypatch):
+    from edgedistill.training import loop
+
+    made = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("accelerate.Accelerator", lambda **options: made.append(options["dataloader_config"]))
+    loop.make_accelerator(Compute(device=device, precision="fp32"))
+    assert [config.non_blocking for config in made] == [expected]
