@@ -108,9 +108,11 @@ def main(words: Sequence[str] | None = None) -> None:
         for name, own in jobs.items()
     }
     trained = given.batch * given.length * given.steps * given.turns
-    rows = [{**row(arm, arms[REFERENCE], trained, peak), **about} for arm in arms.values()]
+    rows = [row(arm, arms[REFERENCE], trained, peak) for arm in arms.values()]
     name = "language_training" if given.device == "cuda" else f"language_training-{given.device}"
-    record(name, rows, goals(arms, trained))
+    curves = {arm.name: [round(loss, 5) for loss in arm.found.losses] for arm in arms.values()}
+    about |= {"versions": {arm.name: arm.found.versions for arm in arms.values()}, "operations per token": operations}
+    record(name, rows, goals(arms, trained), {"setting": about, "losses": curves})
     draw(arms, RESULTS.parent / f"{name}.png")
 
 
@@ -156,7 +158,7 @@ def job(given: argparse.Namespace, arm: str) -> StepJob:
 
 
 def prepare(given: argparse.Namespace) -> tuple[float, dict[str, float], dict[str, object]]:
-    """Write tokens, teacher and student; (the device's operations a second, operations a token, facts for each row)."""
+    """Write tokens, teacher and student; (the device's operations a second, operations a token, facts about the run)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -246,8 +248,6 @@ def row(arm: Arm, reference: Arm, trained: int, peak: float) -> dict[str, object
         "peak GB": arm.found.peak_bytes / 1e9,
         "last loss": float(arm.curve[-1]),
         "largest difference of curves": apart(arm, reference),
-        "losses": [round(loss, 5) for loss in arm.found.losses],
-        "versions": arm.found.versions,
     }
 
 
@@ -290,7 +290,7 @@ def draw(arms: Mapping[str, Arm], file: Path) -> None:
     for arm in arms.values():
         axes.plot(arm.found.losses, label=arm.name, linewidth=1)
     axes.set_xlabel("step")
-    axes.set_ylabel("KL(teacher || student), nats a token")
+    axes.set_ylabel("KL(teacher || student), nats per token")
     axes.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(file)

@@ -26,8 +26,17 @@ class Goal:
     met: bool
 
 
-def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal]) -> None:
-    """Print the rows and goals, and write them with the command and the machine."""
+def record(
+    name: str,
+    rows: Sequence[Mapping[str, object]],
+    goals: Sequence[Goal],
+    further: Mapping[str, object] | None = None,
+) -> None:
+    """Print the rows and goals, and write them with the command and the machine.
+
+    Args:
+        further: what is written and not printed.
+    """
     table = Table(title=name)
     for column in rows[0]:
         table.add_column(column)
@@ -45,6 +54,7 @@ def record(name: str, rows: Sequence[Mapping[str, object]], goals: Sequence[Goal
         "environment": {**describe(), "versions": versions()},
         "rows": list(rows),
         "goals": [asdict(goal) for goal in goals],
+        **(further or {}),
     }
     RESULTS.mkdir(exist_ok=True)
     partial = RESULTS / f"{name}.json.partial"

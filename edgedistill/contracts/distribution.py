@@ -165,8 +165,9 @@ class TopK:
 
     def pin_memory(self) -> TopK:
         """The same in memory from which a GPU copies on its own."""
-        kept = (tensor.pin_memory() for tensor in (self.ids_RK, self.log_p_RK, self.log_rest_RS))
-        return TopK(*kept, self.temperatures)
+        return TopK(
+            self.ids_RK.pin_memory(), self.log_p_RK.pin_memory(), self.log_rest_RS.pin_memory(), self.temperatures
+        )
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
         """Both distributions at a temperature over the K kept classes and, unless these are all, one class for the

@@ -34,7 +34,7 @@ def tensors(whole: Batch) -> dict[str, list[torch.Tensor]]:
     return {name: [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)] for name, leaves in found.items()}
 
 
-TEACHERS = {
+TEACHERS: dict[str, Distribution] = {
     "dense": Dense(torch.randn(6, 5)),
     "top-k": top_k(torch.randn(6, 5), 2, (1.0,)),
     "hidden": HiddenAndHead(torch.randn(6, 4), torch.randn(5, 4)),
