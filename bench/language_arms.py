@@ -38,14 +38,14 @@ class Given:
     data: Path
     teacher: Path
     rows: Mapping[str, int]
-    epochs: tuple[int, int]
-    """Of the first and the second stage of each round."""
+    epochs: tuple[tuple[int, int], ...]
+    """Of the first and the second stage, per round; 0: without it."""
     parameters: tuple[float, ...] = ()
     """Per round, for another teacher; none: the recipe's."""
     vocabulary: int | None = None
     """Vocabulary size of the students; 0: all of the teacher's; None: the recipe's."""
-    batch_size: int | None = None
-    """None: the recipe's."""
+    batch_sizes: tuple[int, ...] = ()
+    """Per round; none: the recipe's."""
     learning_rates: tuple[float, ...] = ()
     """Per round; none: the recipe's."""
 
@@ -90,13 +90,12 @@ def books(given: Given) -> Tree:
     tree["teacher"] = {"model": str(given.teacher)}
     paths = {split: {"path": str(subset(given, split, given.rows[split]))} for split in SPLITS}
     tree["data"] = {**tree["data"], **paths}
-    for round_ in tree["rounds"]:
-        for stage, epochs in zip(round_["stages"], given.epochs, strict=True):
-            stage["epochs"] = epochs
-    for round_ in tree["rounds"] if given.batch_size else ():
-        round_["stages"] = [{**stage, "batch_size": given.batch_size} for stage in round_["stages"]]
-    for round_, rate in zip(tree["rounds"], given.learning_rates, strict=False):
-        round_["stages"] = [{**stage, "learning_rate": rate} for stage in round_["stages"]]
+    for round_, both in zip(tree["rounds"], given.epochs, strict=True):
+        stages = zip(round_["stages"], both, strict=True)
+        round_["stages"] = [{**stage, "epochs": epochs} for stage, epochs in stages if epochs]
+    for name, values in (("batch_size", given.batch_sizes), ("learning_rate", given.learning_rates)):
+        for round_, value in zip(tree["rounds"], values, strict=False):
+            round_["stages"] = [{**stage, name: value} for stage in round_["stages"]]
     for round_, parameters in zip(tree["rounds"], given.parameters, strict=False):
         round_["student"]["parameters"] = parameters
     if given.vocabulary is not None:

@@ -5,11 +5,12 @@
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
 can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
-`file16` reads what `books` made. Rows of the splits are evenly spread over them.
+`one-round`, `file16` and `alone` read what `books` made. Rows of the splits are evenly spread over them.
 
-`--rows`, `--epochs` (of the stage on next tokens and of the one on soft targets) say how long it takes, `--batch-size`
-and `--learning-rates` (per round) fit it to a GPU; `--parameters` and `--vocabulary` are for trying it with a tiny
-teacher.
+`--rows` and `--epochs` (of the stage on next tokens and of the one on soft targets, the same for both rounds or two
+numbers for each; 0: without that stage) say how long it takes, `--batch-sizes` and `--learning-rates` (per round) fit
+it to the machine; `--parameters` and `--vocabulary` are for trying it with a tiny teacher. DIR/store may come from
+another machine, such as one with a GPU, where a round was trained.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -82,117 +83,126 @@ def stories(given: Given) -> Part:
 
 
 def books_part(given: Given) -> Part:
-    """Two rounds with their controls and files; one round at the same cost; recorded signals against a live teacher."""
+    """Two rounds with their controls and files."""
     tree = books(given)
     results, found = run(tree, given, "books"), evaluate(tree, given, "books")
-    rows = _table(results, given, "books", found, tree)
     seconds = sum(round_.train_seconds for round_ in results.rounds)
-    whole = seconds + sum(found.training(f"{round_.id}-control").train_seconds for round_ in results.rounds)
+    seconds += sum(found.training(f"{round_.id}-control").train_seconds for round_ in results.rounds)
     least = min(passes(tree, round_.id) * tokens(found, round_.id) for round_ in results.rounds)
-    gained = _gained(results)
     small = [
         candidate
         for candidate in results.measured
         if (candidate.model, candidate.precision) == (results.rounds[-1].id, "int8-dynamic")
     ]
     size = min(megabytes(results, given, "books", candidate.id) for candidate in small)
-    one_rows, one_goal = _one_round(given, tree, results, found)
-    speed_rows, speed_goal = _speeds(given, tree)
     long = "books-smollm2: at least 2 M tokens through each round, >= 40 minutes of training in all"
     goals = [
-        Goal(long, f"{least / 1e6:.2f} M, {whole / 60:.0f} minutes", least >= 2e6 and whole >= 2400),
-        Goal("books-smollm2: each round ahead of its control outside the interval", *gained),
+        Goal(long, f"{least / 1e6:.2f} M, {seconds / 60:.0f} minutes", least >= 2e6 and seconds >= 2400),
+        Goal("books-smollm2: each round ahead of its control outside the interval", *_gained(results)),
         Goal(f"the 8M student's int8 file with tokenizer <= {BOOKS_MB} MB", f"{size:.2f} MB", size <= BOOKS_MB),
-        speed_goal,
-        one_goal,
     ]
-    return Part([*rows, *one_rows, *speed_rows], goals)
+    return Part(_table(results, given, "books", found, tree), goals)
 
 
-def _one_round(given: Given, tree: Tree, results: Results, found: EvaluatedRun) -> tuple[list[Tree], Goal]:
+def one_round(given: Given) -> Part:
     """Directly from the teacher to the last round's size, with the same training time as all rounds together."""
+    tree = books(given)
+    found = evaluate(tree, given, "books")
     first, *_, last = mappings(tree, "rounds")
-    two = results.rounds[-1]
-    seconds = sum(round_.train_seconds for round_ in results.rounds)
-    longer = seconds / two.train_seconds
+    trained_in = [found.training(str(round_["id"])).train_seconds for round_ in mappings(tree, "rounds")]
+    longer = sum(trained_in) / trained_in[-1]
     stages = [{**stage, "epochs": max(1, round(whole(stage, "epochs") * longer))} for stage in mappings(last, "stages")]
     student = {**mapping(first, "student"), "parameters": mapping(last, "student")["parameters"]}
-    alone = {**first, "id": "one", "student": student, "stages": stages}
-    arm = changed(tree, rounds=[alone], control=False)
+    arm = changed(tree, rounds=[{**first, "id": "one", "student": student, "stages": stages}], control=False)
     one = evaluate(arm, given, "one-round")
-    ahead = gain(found, two.id, one, "one")
+    ahead = gain(found, str(last["id"]), one, "one")
     shown = with_interval(ahead.gain, ahead.interval.low, ahead.interval.high, "+")
-    made = one.training("one")
     known = {**trained(one, "one"), "tokens": passes(arm, "one") * tokens(one, "one")}
     said = f"two rounds are better by {shown} bits per byte"
     goal = Goal(
         "One round against two at equal total cost",
-        f"{said}; {seconds:.0f} s of training in two, {made.train_seconds:.0f} s in one",
+        f"{said}; {sum(trained_in):.0f} s of training in two, {one.training('one').train_seconds:.0f} s in one",
         True,
     )
-    return [row("books", "one round", **known, note=said)], goal
+    return Part([row("books", "one round", **known, note=said)], [goal])
 
 
-def _speeds(given: Given, tree: Tree) -> tuple[list[Tree], Goal]:
+def speed(given: Given) -> Part:
     """The first round's teacher, recorded once and read three times, or run live three times, on a few rows."""
+    tree = books(given)
     first, student = mappings(tree, "rounds")[0], small_student(given.teacher)
     stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
     few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["speed"]))}}
     rows: list[Tree] = []
-    speed: dict[str, float] = {}
+    speeds: dict[str, float] = {}
     for form in ("top-k", "live"):
         alone = {**first, "id": form, "student": student, "stages": [stage]}
         name = f"speed-{form}"
         found = evaluate(changed(tree, rounds=[alone], control=False, data=few, signals={"form": form}), given, name)
         count, training = tokens(found, "teacher"), found.training(form)
         seconds = training.train_seconds + step_seconds(given, [name], f"{form}-teacher-train")
-        speed[form] = SPEED_PASSES * count / seconds
-        note = f"{speed[form]:.0f} tokens/s, preparation included"
+        speeds[form] = SPEED_PASSES * count / seconds
+        note = f"{speeds[form]:.0f} tokens/s, preparation included"
         known = {**trained(found, form), "tokens": SPEED_PASSES * count, "seconds": seconds}
         rows.append(row("books", f"{form} signals, {SPEED_PASSES} passes", **known, note=note))
-    ratio = speed["top-k"] / speed["live"]
+    ratio = speeds["top-k"] / speeds["live"]
     goal = "tokens/s through recorded signals against a live teacher >= 3x, preparation included, at 3 passes"
-    return rows, Goal(goal, f"{ratio:.2f}x ({speed['top-k']:.0f} against {speed['live']:.0f} tokens/s)", ratio >= 3)
+    shown = f"{ratio:.2f}x ({speeds['top-k']:.0f} against {speeds['live']:.0f} tokens/s)"
+    return Part(rows, [Goal(goal, shown, ratio >= 3)])
 
 
 def file16(given: Given) -> Part:
-    """The best file of `books` within 16 MB, compared with the teacher in 4 bits and the same shape without a
-    teacher."""
+    """The best file of `books` within 16 MB, compared with the teacher in 4 bits and with the same student trained
+    without a teacher."""
     tree = books(given)
-    results, found = run(tree, given, "books"), evaluate(tree, given, "books")
-    fitting = [
-        candidate for candidate in results.measured if megabytes(results, given, "books", candidate.id) <= MOST_MB
-    ]
-    rows: list[Tree] = []
+    results = run(tree, given, "books")
     goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
-    if not fitting:
+    best = _best_file(results, given)
+    if best is None:
         return Part([row("file16", "no candidate fits")], [Goal(goal, "no file is so small", False)])
-    best = min(fitting, key=lambda candidate: candidate.validation.value)
     size = megabytes(results, given, "books", best.id)
-    rows.append(_candidate_row(best, size, "file16", "the best by validation"))
-    rows.append(_without_teacher(given, tree, results, found, best.model))
-    rows.append(_teacher_in_4_bits(given, tree))
+    rows = [_candidate_row(best, size, "file16", "the best by validation"), _teacher_in_4_bits(given, tree)]
+    control = next(round_.control for round_ in results.rounds if round_.id == best.model)
+    if control is not None:
+        rows.append(
+            row("file16", f"{best.model}-control", **{CI: _shown(control)}, note="cut alike, without a teacher")
+        )
     beside = "; ".join(f"{entry['model']} {entry[CI]}" for entry in rows[1:])
     return Part(rows, [Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB; {beside}", True)])
 
 
-def _without_teacher(given: Given, tree: Tree, results: Results, found: EvaluatedRun, model: str) -> Tree:
-    """The shape of a round's student from random weights, on next tokens alone, for as long as all rounds up to it
-    were trained."""
-    config = json.loads((found.model_folder(model) / "config.json").read_text(encoding="utf-8"))
+def _best_file(results: Results, given: Given) -> CandidateResult | None:
+    """The best by validation of those within the limit."""
+    small = [candidate for candidate in results.measured if megabytes(results, given, "books", candidate.id) <= MOST_MB]
+    return min(small, key=lambda candidate: candidate.validation.value, default=None)
+
+
+def alone(given: Given) -> Part:
+    """The shape of the student of the best file within 16 MB, from random weights on next tokens alone, for as long as
+    all rounds up to it were trained."""
+    tree = books(given)
+    results, found = run(tree, given, "books"), evaluate(tree, given, "books")
+    best = _best_file(results, given)
+    assert best is not None, "a student of 8 M parameters has a file within the limit"
+    config = json.loads((found.model_folder(best.model) / "config.json").read_text(encoding="utf-8"))
     keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
     shape = {name: config[key] for name, key in keys.items()}
     shape |= {name: config[name] for name in ("hidden_size", "intermediate_size")}
     every = [round_.id for round_ in results.rounds]
-    before = results.rounds[: every.index(model) + 1]
-    epochs = round(sum(round_.train_seconds for round_ in before) / before[-1].train_seconds * passes(tree, model))
-    stage = {**mappings(round_of(tree, model), "stages")[0], "epochs": max(1, epochs)}
-    alone = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
-    teacher = {"model": str(found.model_folder(model).resolve())}  # for its tokenizer and its sizes
-    arm = evaluate(changed(tree, teacher=teacher, rounds=[alone], control=False), given, "without-teacher")
+    before = results.rounds[: every.index(best.model) + 1]
+    last = before[-1]
+    epochs = round(sum(round_.train_seconds for round_ in before) / last.train_seconds * passes(tree, last.id))
+    losses = [{"kind": "hard_label"}]
+    stage = {**mappings(round_of(tree, last.id), "stages")[0], "epochs": max(1, epochs), "losses": losses}
+    scratch = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
+    teacher = {"model": str(found.model_folder(best.model).resolve())}  # for its tokenizer and its sizes
+    arm = evaluate(changed(tree, teacher=teacher, rounds=[scratch], control=False), given, "without-teacher")
     figure = _bits(arm, "alone")
     known = {**trained(arm, "alone"), "tokens": epochs * tokens(arm, "teacher")}
-    return row("file16", f"{model}'s shape without a teacher", **known, **{CI: figure}, note="torch")
+    shown = row("file16", f"{best.model}'s shape without a teacher", **known, **{CI: figure}, note="torch")
+    with_teachers = next(round_.test for round_ in results.rounds if round_.id == best.model)
+    goal = "The same shape trained without a teacher for as long"
+    return Part([shown], [Goal(goal, f"{figure}, in rounds {_shown(with_teachers)}", True)])
 
 
 def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
@@ -312,7 +322,10 @@ ROWS = ("TRAIN", "VALIDATION", "TEST", "SPEED", "SIGNALS")
 PARTS: dict[str, Callable[[Given], Part]] = {
     "stories": stories,
     "books": books_part,
+    "one-round": one_round,
+    "speed": speed,
     "file16": file16,
+    "alone": alone,
     "signals": signals,
 }
 
@@ -324,10 +337,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--teacher", type=Path, default=Path())
     parser.add_argument("--rows", nargs=5, type=int, default=[600, 40, 100, 24, 24], metavar=ROWS)
-    parser.add_argument("--epochs", nargs=2, type=int, default=[1, 3])
+    parser.add_argument("--epochs", nargs="+", type=int, default=[1, 3], help="2 numbers, or 4")
     parser.add_argument("--parameters", nargs=2, type=float, default=[])
     parser.add_argument("--vocabulary", type=int)
-    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--batch-sizes", nargs=2, type=int, default=[])
     parser.add_argument("--learning-rates", nargs=2, type=float, default=[])
     given = parser.parse_args()
     rows = dict(zip((*SPLITS, "speed", "signals"), given.rows, strict=True))
@@ -335,10 +348,10 @@ def main() -> None:
     asked = Given(
         *places,
         rows,
-        (given.epochs[0], given.epochs[1]),
+        _epochs(given.epochs),
         tuple(given.parameters),
         given.vocabulary,
-        given.batch_size,
+        tuple(given.batch_sizes),
         tuple(given.learning_rates),
     )
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -348,6 +361,14 @@ def main() -> None:
         partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
         os.replace(partial, asked.out / f"{name}.json")
         record(NAME, *_so_far(asked.out))
+
+
+def _epochs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Of both stages, for each of the two rounds."""
+    each = {2: [*numbers, *numbers], 4: list(numbers)}.get(len(numbers))
+    if each is None or max(each) < 1:
+        raise SystemExit(f"--epochs: got {len(numbers)} numbers, expected 2, or 2 for each round")
+    return (each[0], each[1]), (each[2], each[3])
 
 
 def _so_far(out: Path) -> tuple[list[Tree], list[Goal]]:

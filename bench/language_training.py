@@ -158,7 +158,7 @@ def job(given: argparse.Namespace, arm: str) -> StepJob:
 
 
 def prepare(given: argparse.Namespace) -> tuple[float, dict[str, float], dict[str, object]]:
-    """Write tokens, teacher and student; (the device's operations a second, operations a token, facts about the run)."""
+    """Write tokens, teacher and student; (the device's operations a second, operations a token, facts for each row)."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
