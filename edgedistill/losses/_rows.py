@@ -42,10 +42,18 @@ def mean_of_logits(
 
 
 def mean_of_soft_targets(
-    inputs: LossInputs, temperature: float, measure: Callable[[Compared], torch.Tensor]
+    inputs: LossInputs,
+    temperature: float,
+    measure: Callable[[Compared], torch.Tensor],
+    of_logits: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """The mean of `measure` (r,) of teacher and student at a temperature, with the teacher's weights."""
-    teacher = inputs.teacher
+    """The mean of `measure` (r,) of teacher and student at a temperature, with the teacher's weights.
+
+    Args:
+        of_logits: the same measure straight from the logits (r, V) of teacher and student, for models over a
+            vocabulary.
+    """
+    teacher, student = inputs.teacher, inputs.student_beside_teacher
     assert teacher is not None, "the plan gives a distribution to every loss that needs logits"
     if isinstance(teacher, HiddenAndHead):
         teacher = teacher.as_multiplied()
@@ -54,9 +62,12 @@ def mean_of_soft_targets(
         said = teacher.part(tile)
         if isinstance(said, HiddenAndHead):
             said = said.dense()
+        if of_logits is not None and isinstance(said, Dense) and isinstance(student, HiddenAndHead):
+            whole = said
+            return lambda logits, some: of_logits(whole.part(some).logits_RC, logits)
         return lambda logits, some: measure(said.part(some).beside(logits, temperature))
 
-    return mean_of_logits(inputs.student_beside_teacher, loss_of, inputs.teacher_weights())
+    return mean_of_logits(student, loss_of, inputs.teacher_weights())
 
 
 def divergence(log_p_RM: torch.Tensor, log_q_RM: torch.Tensor) -> torch.Tensor:  # noqa: N803

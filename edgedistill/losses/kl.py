@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -42,13 +44,28 @@ def kl(
     return divergence(teacher, student) * temperature**2
 
 
+def kernel_on(device: torch.device) -> Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor] | None:
+    """(teacher's logits, student's logits, temperature) -> (R,) the divergence as one kernel, on GPUs with Triton."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return None
+    from edgedistill.losses._kl_kernels import kl_of_logits
+
+    return kl_of_logits
+
+
 def build(spec: KlSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
     """The loss term; it has no parameters."""
     import torch
 
+    temperature = spec.temperature
+
     class Kl(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            return mean_of_soft_targets(inputs, spec.temperature, lambda compared: kl(compared, spec.temperature))
+            kernel = kernel_on(inputs.mask_BT.device)
+            of_logits = None
+            if kernel is not None:
+                of_logits = lambda teacher, student: kernel(teacher, student, temperature) * temperature**2  # noqa: E731
+            return mean_of_soft_targets(inputs, temperature, lambda compared: kl(compared, temperature), of_logits)
 
     return Kl()
 
