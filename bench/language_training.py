@@ -158,7 +158,11 @@ def job(given: argparse.Namespace, arm: str) -> StepJob:
 
 
 def prepare(given: argparse.Namespace) -> tuple[float, dict[str, float], dict[str, object]]:
-    """Write tokens, teacher and student; (the device's operations a second, operations a token, facts for each row)."""
+    """Write tokens, teacher and student.
+
+    Returns:
+        (the device's operations per second, each arm's operations per token, facts about the run).
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

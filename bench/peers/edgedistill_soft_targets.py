@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from transformers import PreTrainedModel
 
 from bench.peers.step_job import StepClock, StepJob, read_job
 from edgedistill.arrays import Integers
@@ -65,10 +66,9 @@ def items_of(tokens: Integers) -> Items:
     return Items(named, values, dict.fromkeys(named, offsets), np.arange(len(tokens)), TOKENS).checked()
 
 
-def recorded(job: StepJob, items: Items) -> StateSignal:
+def recorded(job: StepJob, model: PreTrainedModel, items: Items) -> StateSignal:
     """The teacher's last hidden states for all items, in 16 bits."""
     task, folder = registry.task(TASK), job.folder()
-    model = load_model(task.model.auto_class(), Path(job.teacher), None, head_required=True).to(job.device)
     counts = task.data.references(items).counts(len(items))
     recorder = DistributionRecorder(model, task, Progress(), "states", bits=16, tokens=described(model).vocabulary)
     files = record_shards(items, counts, "states", folder / "shards", recorder.write)
@@ -91,8 +91,10 @@ def main() -> None:
     recording, live = 0.0, None
     if job.arm == "recorded":
         found: list[StateSignal] = []
-        recording = clock.timed(lambda: found.append(recorded(job, items)))
+        teacher.to(job.device)
+        recording = clock.timed(lambda: found.append(recorded(job, teacher, items)))
         data = replace(data, soft_targets=(found[0],))
+        teacher.cpu()
     else:
         live = LiveTeacher(teacher, task, NEEDS)
     kl = registry.loss("kl")

@@ -83,9 +83,9 @@ class StateSignal:
 
     def distribution(self, decisions: Integers) -> Distribution:
         """The states and the head."""
-        hidden = self.hidden.rows(decisions).astype(np.float32)
+        hidden = self.hidden.rows(decisions)  # in 16 bits as they are: a batch of them is moved to its device
         if self.scale is not None:
-            hidden *= self.scale.rows(decisions)[:, None]
+            hidden = hidden.astype(np.float32) * self.scale.rows(decisions)[:, None]
         weight, bias = self._head
         return HiddenAndHead(to_tensor(hidden), weight, bias)
 
