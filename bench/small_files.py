@@ -144,7 +144,7 @@ def goals(rows: list[Tree]) -> list[Goal]:
                 continue
             best = max(within, key=lambda row: float(str(row["validation"])))
             kept, size = float(str(best["kept"])), float(str(best["MB"]))
-            shown = f"{kept:.2%} in {size:.3f} MB ({best['model']}, {best['precision']})"
+            shown = f"{kept:.3%} in {size:.3f} MB ({best['model']}, {best['precision']})"
             found.append(Goal(goal, shown, kept >= share))
     return found
 
