@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
 
 Bits = Literal[2, 4, 8]
+BITS: dict[str, Bits] = {"int8": 8, "int4": 4, "int2": 2}
+"""Of the precisions of a mix that are in blocks."""
 BLOCK = 32
 INT8_ARITHMETIC = 4
 """`accuracy_level`: activations are quantized dynamically. Without it products run in fp32, several times slower."""

@@ -4,7 +4,8 @@ dynamically in 8 bits. Rounding a finished model to 2 bits destroys it: train fo
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import arithmetic, quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
@@ -13,4 +14,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=0.7,
     quantize=quantizing(2, 8),
     arithmetic=arithmetic(2, 8),
+    sizing=in_blocks(2, 8, BLOCK, Graph(around=7000, layer=8200)),
 )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from edgedistill.contracts.precision import PARTS
+from edgedistill.contracts.precision import CALIBRATED, PARTS
 from edgedistill.spec import Name, Spec
 
 
@@ -24,14 +24,13 @@ class Calibration(Spec):
     `minmax` for `onnx`, and its own for any other target."""
 
 
-BLOCK = 32
-"""Weights of a mix that share a scale, if the recipe does not say."""
-_ProductPrecision = Literal["fp32", "int8-dynamic", "int8", "int4", "int2"]
+_ProductPrecision = Literal["fp32", "int8-dynamic", "int8-static", "int8", "int4", "int2"]
 
 
 class Parts(Spec):
-    """The precision of each part of an encoder, in an `onnx` file. `int8-dynamic` has a scale per output channel and is
-    fast; `int8`, `int4` and `int2` of products have a scale per block of weights and are small."""
+    """The precision of each part of an encoder, in an `onnx` file. `int8-dynamic` and `int8-static` have a scale per
+    output channel and are fast; the ranges of inputs and outputs are calibrated in `int8-static`, and computed in every
+    run in `int8-dynamic`. `int8`, `int4` and `int2` of products have a scale per block of weights and are small."""
 
     embeddings: Literal["fp32", "fp16", "int8", "int4", "int2"] = "fp32"
     """Lookup tables: words, positions, segments. `int8` has a scale per row, `int4` and `int2` one per block. Most of a
@@ -102,7 +101,8 @@ class QuantizeSpec(Spec):
     block: Literal[16, 32, 64, 128] | None = None
     """Of a mix: weights that share a scale, where a part is in blocks. Fewer are closer and larger. null: 32."""
     calibration: Calibration | None = None
-    """Only for precisions that need calibration data. Default: 256 items of `train`."""
+    """Only for precisions that need calibration data, and mixes with a part in `int8-static`. Default: 256 items of
+    `train`."""
 
     @model_validator(mode="after")
     def _uniform_or_mixed(self) -> QuantizeSpec:
@@ -114,8 +114,8 @@ class QuantizeSpec(Spec):
             raise ValueError("expected 'name' and 'parts' or 'search' together: a mix has no name but the given one")
         if not self.mixed and self.block is not None:
             raise ValueError("expected 'block' only with 'parts' or 'search'")
-        if self.mixed and self.calibration is not None:
-            raise ValueError("expected no 'calibration' with 'parts' or 'search': no part needs one")
+        if self.mixed and self.calibration is not None and not self.calibrated_parts:
+            raise ValueError("expected no 'calibration': it is for parts in int8-static, and there are none")
         if self.parts is not None and set(self.parts.by_name().values()) == {"fp32"}:
             raise ValueError("expected a precision below fp32 for one of the 'parts' at least")
         if self.block is not None and not self.parts_in_blocks:
@@ -136,6 +136,11 @@ class QuantizeSpec(Spec):
             return False
         products = {self.parts.attention, self.parts.feed_forward, self.parts.head}
         return self.parts.embeddings in ("int4", "int2") or bool(products & {"int8", "int4", "int2"})
+
+    @property
+    def calibrated_parts(self) -> bool:
+        """Whether it is a mix that needs calibration data."""
+        return self.parts is not None and CALIBRATED in self.parts.by_name().values()
 
     @property
     def id(self) -> str:
