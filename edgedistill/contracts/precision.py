@@ -78,8 +78,9 @@ class Grid:
     shared_by: Literal["item", "tensor", "channel"] | int
     """Numbers with the same scale: an item of the batch, a whole tensor, an output channel, or that many in a row."""
     ends: Literal["range", "symmetric", "lowest"]
-    """What the ends of the grid are: the smallest and largest number (and 0); plus and minus the largest magnitude; or,
-    at the lowest level only, the number of largest magnitude."""
+    """What the ends of the grid are: the smallest and largest number (and 0), or of least squared error if several in a
+    row share a scale; plus and minus the largest magnitude; or, at the lowest level only, the number of largest
+    magnitude."""
 
 
 @dataclass(frozen=True)

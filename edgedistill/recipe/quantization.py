@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edgedistill.contracts.precision import CALIBRATED, PARTS
 from edgedistill.spec import Name, Spec
@@ -24,6 +24,9 @@ class Calibration(Spec):
     `minmax` for `onnx`, and its own for any other target."""
 
 
+NO_INT3 = (
+    "got 'int3', but ONNX Runtime multiplies weights of 2, 4 and 8 bits on a processor, not of 3; expected int4 or int2"
+)
 _ProductPrecision = Literal["fp32", "int8-dynamic", "int8-static", "int8", "int4", "int2"]
 
 
@@ -42,9 +45,20 @@ class Parts(Spec):
     head: _ProductPrecision = "fp32"
     """The products behind the last layer: pooler and classifier."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_kernels(cls, asked: object) -> object:
+        return _not_int3(asked)
+
     def by_name(self) -> dict[str, str]:
         """The precision of each part."""
         return {part: str(getattr(self, part)) for part in PARTS}
+
+
+def _not_int3(asked: object) -> object:
+    if asked == "int3":
+        raise ValueError(NO_INT3)
+    return asked
 
 
 _SearchPrecision = Literal["fp32", "int8-dynamic", "int4", "int2"]
@@ -67,6 +81,11 @@ class SearchSpec(Spec):
     precisions: tuple[_SearchPrecision, ...] | None = None
     """Allowed precisions. null: `int4`, `int8-dynamic` and `fp32` for size, `int8-dynamic` and `fp32` for latency.
     Embedding tables have `int8` with a scale per row instead of `int8-dynamic`."""
+
+    @field_validator("precisions", mode="before")
+    @classmethod
+    def _in_kernels(cls, asked: object) -> object:
+        return [_not_int3(one) for one in asked] if isinstance(asked, list | tuple) else asked
 
     @model_validator(mode="after")
     def _several(self) -> SearchSpec:
