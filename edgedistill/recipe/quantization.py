@@ -85,7 +85,7 @@ class SearchSpec(Spec):
     @field_validator("precisions", mode="before")
     @classmethod
     def _in_kernels(cls, asked: object) -> object:
-        return [_not_int3(one) for one in asked] if isinstance(asked, list | tuple) else asked
+        return tuple(map(_not_int3, asked)) if isinstance(asked, list | tuple) else asked
 
     @model_validator(mode="after")
     def _several(self) -> SearchSpec:
