@@ -100,6 +100,8 @@ def recipe(task: str, student: str, teacher_folder: Path, targets: Sequence[str]
     start = {"model": shipped or str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
     made: dict[str, object] = {"init": student, **start, **STUDENTS[student]}
     targets = list(targets or registry.names("exporters"))
+    # A language model has none.
+    mixed = registry.task(task).data.sequences is None and any(registry.target(name).mix for name in targets)
     precisions: dict[str, bool] = {}
     for name in targets:
         for precision, how in registry.target(name).precisions.items():
@@ -123,7 +125,7 @@ def recipe(task: str, student: str, teacher_folder: Path, targets: Sequence[str]
             {"precision": precision, **({"calibration": CALIBRATION} if calibrated else {})}
             for precision, calibrated in precisions.items()
         ]
-        + [mix(name) for name in MIXES if any(registry.target(target).mix for target in targets)],
+        + [mix(name) for name in (MIXES if mixed else ())],
     }
 
 
