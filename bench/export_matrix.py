@@ -1,12 +1,12 @@
 """Which student of which task exports to which format? Every installed task, student, target and precision.
 
-    python -m bench.export_matrix --out DIR [--task NAME ...] [--page]
+    python -m bench.export_matrix --out DIR [--task NAME ...] [--target NAME ...] [--page]
 
 Each student is tiny, trained for seconds on real inputs (the quickstart's sentences, scikit-learn's digits, stories),
 exported to every format and verified on the whole validation set; nothing is timed. A row is one file with one runtime:
 it works, is refused (with the reason), is wrong (its decisions differ from its PyTorch model's), or failed. `--page`
-writes the summary into docs/targets.md. A killed bench resumes. With `--task`, the rows of other tasks are kept; a
-student that was never tried has a row that says so.
+writes the summary into docs/targets.md. A killed bench resumes. With `--task` or `--target`, the rows of other tasks or
+targets are kept; a student that was never tried has a row that says so.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import yaml
 
 from bench.record import RESULTS, Goal, record
 from edgedistill.contracts import registry
+from edgedistill.contracts.precision import CALIBRATED
 from edgedistill.engine.local import execute
 from edgedistill.errors import EdgedistillError, RecipeError
 from edgedistill.exporting.candidates import Candidate
@@ -40,6 +41,11 @@ LEAST = {"fp32": 0.995}
 LEAST_ELSE = 0.985
 _NOT_NEEDED = frozenset({"measure", "choose", "report", "bundle"})
 CALIBRATION = {"from": "train", "take": 32}
+MIXES: Mapping[str, Mapping[str, str]] = {
+    "mix": {"embeddings": "int4", "attention": "int8-dynamic", "feed_forward": "int4", "head": "int8-dynamic"},
+    "mix-static": {"embeddings": "int8", "attention": "int8-static", "feed_forward": "int8-static"},
+}
+"""By name: the precision of each part."""
 TEXT_TEACHER = {"layers": 2, "hidden_size": 64, "heads": 4, "intermediate_size": 128, "vocabulary": 800, "dropout": 0.1}
 STUDENTS: Mapping[str, Mapping[str, object]] = {
     "keep_layers": {"layers": 1},
@@ -86,14 +92,16 @@ def teacher(architecture: Mapping[str, object], epochs: int) -> dict[str, object
     }
 
 
-def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
-    """One round: this student, every target, every precision that any of them has. `teacher_folder` holds the teacher
-    that `checkpoint` starts from, where it isn't shipped."""
+def recipe(task: str, student: str, teacher_folder: Path, targets: Sequence[str] | None = None) -> dict[str, object]:
+    """One round: this student, every target or these, every precision that any of them has, and mixes.
+    `teacher_folder` holds the teacher that `checkpoint` starts from, where it isn't shipped."""
     given = tasks()[task]
     shipped = given["teacher"].get("model")
     start = {"model": shipped or str(teacher_folder)} if student == "checkpoint" else {"from": "teacher"}
     made: dict[str, object] = {"init": student, **start, **STUDENTS[student]}
-    targets = registry.names("exporters")
+    targets = list(targets or registry.names("exporters"))
+    # A language model has none.
+    mixed = registry.task(task).data.sequences is None and any(registry.target(name).mix for name in targets)
     precisions: dict[str, bool] = {}
     for name in targets:
         for precision, how in registry.target(name).precisions.items():
@@ -116,17 +124,24 @@ def recipe(task: str, student: str, teacher_folder: Path) -> dict[str, object]:
         "quantize": [
             {"precision": precision, **({"calibration": CALIBRATION} if calibrated else {})}
             for precision, calibrated in precisions.items()
-        ],
+        ]
+        + [mix(name) for name in (MIXES if mixed else ())],
     }
 
 
-def rows_of(task: str, student: str, out: Path) -> list[dict[str, object]]:
-    """One student of one task in every format."""
+def mix(name: str) -> dict[str, object]:
+    """The line of a recipe."""
+    calibration = {"calibration": CALIBRATION} if CALIBRATED in MIXES[name].values() else {}
+    return {"name": name, "parts": dict(MIXES[name]), **calibration}
+
+
+def rows_of(task: str, student: str, out: Path, targets: Sequence[str] | None = None) -> list[dict[str, object]]:
+    """One student of one task in every format, or these."""
     if task not in tasks() or student not in STUDENTS:
         return [row(task, student, "*", "*", "*", "failed", "this bench has no data or settings for it yet")]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "recipe.yaml"
-        file.write_text(yaml.safe_dump(recipe(task, student, trained_teacher(out / task))), encoding="utf-8")
+        file.write_text(yaml.safe_dump(recipe(task, student, trained_teacher(out / task), targets)), encoding="utf-8")
         try:
             loaded = reading.load(str(file))
             plan = make_plan(loaded, fingerprints.look_up(loaded))
@@ -242,14 +257,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--task", nargs="+", choices=registry.names("tasks"), default=registry.names("tasks"))
+    parser.add_argument("--target", nargs="+", choices=registry.names("exporters"))
     parser.add_argument("--page", action="store_true", help="write the summary into docs/targets.md")
     given = parser.parse_args()
     # scratch comes first, which every task has: it leaves the teacher's folder, which `checkpoint` starts from.
     students = sorted(registry.names("students"), key=lambda name: (name != "scratch", name))
     file = RESULTS / "export_matrix.json"
     before = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
-    made = [entry for task in given.task for name in students for entry in rows_of(task, name, given.out)]
-    rows = with_untried([*(entry for entry in before if entry["task"] not in given.task), *made])
+    made = [entry for task in given.task for name in students for entry in rows_of(task, name, given.out, given.target)]
+    again = [*(given.target or registry.names("exporters")), "*"]
+    kept = [entry for entry in before if entry["task"] not in given.task or entry["target"] not in again]
+    rows = with_untried([*kept, *made])
     record("export_matrix", rows, goals(rows))
     if given.page:
         PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.packages import Packages
-from edgedistill.contracts.precision import Precision
+from edgedistill.contracts.precision import CALIBRATED, Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.contracts.weights import Graph, plain
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
 from edgedistill.exporting.onnx_sizes import bytes_by_part
 from edgedistill.quantizers._mix import quantize_mix
+from edgedistill.quantizers._mix_sizes import mix_sizing
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters import causal_onnx
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.items import Column
 
-_FP32 = plain(4, Graph(around=5100, layer=7000))
-PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, sizing=_FP32)} | {
+_GRAPH = Graph(around=5100, layer=7000)
+PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, sizing=plain(4, _GRAPH))} | {
     name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
 
@@ -45,7 +47,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
         EdgedistillError: the model cannot be traced, or the file differs from PyTorch.
     """
     if request.source is not None and request.mix is not None:
-        quantize_mix(request.source, file, request.mix)
+        quantize_mix(request.source, file, request.mix, request.calibration, request.method or "minmax")
         return MadeFile(facts=facts_of(file))
     if request.source is not None:
         quantizer = registry.quantizer(request.precision)
@@ -151,5 +153,12 @@ TARGET = Target(
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),
     make=make,
-    mix=Precision(file="model_{}.onnx", bytes_per_parameter=1.0, made_of=("onnx", "fp32")),
+    mix=Precision(
+        file="model_{}.onnx",
+        bytes_per_parameter=1.0,
+        made_of=("onnx", "fp32"),
+        version=2,
+        methods=PRECISIONS[CALIBRATED].methods,
+    ),
+    mix_sizing=partial(mix_sizing, fp32=_GRAPH),
 )

@@ -13,20 +13,26 @@ from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
+from edgedistill.contracts.weights import Graph, by_column, plain
 from edgedistill.errors import RefusedError
 from edgedistill.exporting.jobs import compare_with_torch
 from edgedistill.quantizers import int8_dynamic
 from edgedistill.runtimes import onnxruntime as runtime
 from edgedistill_exporters.onnx import facts_of, save
 
+_FP32_GRAPH = Graph(around=4400, layer=4600)
+_INT8_GRAPH = Graph(around=6800, layer=6350)
 _INT8 = int8_dynamic.QUANTIZER
 PRECISIONS = {
-    "fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, made_of=("onnx", "fp32")),
+    "fp32": Precision(
+        file="model.onnx", bytes_per_parameter=4.0, made_of=("onnx", "fp32"), sizing=plain(4, _FP32_GRAPH)
+    ),
     "int8-dynamic": Precision(
         file=_INT8.file,
         bytes_per_parameter=_INT8.bytes_per_parameter,
         made_of=("onnx-fused", "fp32"),
         version=_INT8.version,
+        sizing=by_column(_INT8_GRAPH),
     ),
 }
 

@@ -16,6 +16,11 @@ PartName = Literal["embeddings", "attention", "feed_forward", "head"]
 the other products in the layers; the products behind the last layer."""
 PARTS: tuple[PartName, ...] = ("embeddings", "attention", "feed_forward", "head")
 
+CALIBRATED = "int8-static"
+"""The precision of a part that needs calibration data."""
+BLOCK = 32
+"""Weights of a mix that share a scale, unless told otherwise."""
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -23,12 +28,17 @@ class Mix:
 
     parts: Mapping[str, str]
     """By `unit_name`; a layer's own takes precedence over that of all layers, and what is not named stays fp32."""
-    block: int = 32
+    block: int = BLOCK
     """Weights that share a scale, where the precision is in blocks."""
 
     def of(self, part: PartName, layer: int | None = None) -> str:
         """A part's precision, in one layer."""
         return self.parts.get(unit_name(part, layer), self.parts.get(part, "fp32"))
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it needs calibration data."""
+        return CALIBRATED in self.parts.values()
 
 
 def unit_name(part: PartName, layer: int | None) -> str:
@@ -68,8 +78,9 @@ class Grid:
     shared_by: Literal["item", "tensor", "channel"] | int
     """Numbers with the same scale: an item of the batch, a whole tensor, an output channel, or that many in a row."""
     ends: Literal["range", "symmetric", "lowest"]
-    """What the ends of the grid are: the smallest and largest number (and 0); plus and minus the largest magnitude; or,
-    at the lowest level only, the number of largest magnitude."""
+    """What the ends of the grid are: the smallest and largest number (and 0), or of least squared error if several in a
+    row share a scale; plus and minus the largest magnitude; or, at the lowest level only, the number of largest
+    magnitude."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.plugin import Versioned
 from edgedistill.contracts.precision import Mix, Precision
 from edgedistill.contracts.tensors import Tensors
+from edgedistill.contracts.weights import Sizing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -120,6 +121,7 @@ class Target(Versioned):
             `export.buckets`.
         holds_tokenizer: whether its files contain the model's tokenizer.
         mix: how it makes mixes of precisions by part, if it does; the mix's name takes the place of `{}` in its file's.
+        mix_sizing: bytes of an encoder's file of a mix, from its weights; None: not known.
         isolated: whether to export in a separate process, for native code that may crash or global state. Always the
             case if `packages` are in another environment.
     """
@@ -132,6 +134,7 @@ class Target(Versioned):
     holds_tokenizer: bool = False
     isolated: bool = False
     mix: Precision | None = None
+    mix_sizing: Callable[[Mix], Sizing] | None = None
 
     def precision(self, name: str) -> Precision | None:
         """The precision of that name; any other name is that of a mix, if the target has mixes."""

@@ -16,19 +16,28 @@ class Weights:
     layers: int
     tables: tuple[Matrix, ...]
     """Of tokens, positions and types: rows, width."""
-    products: tuple[Matrix, ...]
-    """Of every token: inputs, outputs."""
+    attention: tuple[Matrix, ...]
+    """Queries, keys, values and output of every token: inputs, outputs."""
+    feed_forward: tuple[Matrix, ...]
+    """The other products in the layers."""
     head: tuple[Matrix, ...]
     """Products of one vector per text, after the layers: inputs, outputs."""
     vectors: int
     """Numbers in biases and norms, the only weights that every precision but fp16 leaves as they are."""
     positions: int = 0
     """Indices of positions that the model holds, 8 bytes each."""
+    projections: tuple[Matrix, ...] = ()
+    """Products between the tables and the first layer (ELECTRA): inputs, outputs."""
+
+    @property
+    def products(self) -> tuple[Matrix, ...]:
+        """Of every token."""
+        return (*self.projections, *self.attention, *self.feed_forward)
 
     @property
     def of_layers(self) -> int:
         """Numbers in the products of every token: what the time of an inference grows with."""
-        return sum(map(_entries, self.products))
+        return sum(map(entries, self.products))
 
 
 @dataclass(frozen=True)
@@ -54,46 +63,53 @@ def plain(bytes_per_number: int, graph: Graph) -> Sizing:
 
     def sized(weights: Weights) -> int:
         matrices = (*weights.tables, *weights.products, *weights.head)
-        numbers = sum(map(_entries, matrices)) + weights.vectors
+        numbers = sum(map(entries, matrices)) + weights.vectors
         return bytes_per_number * numbers + 8 * weights.positions + graph.bytes_of(weights)
 
     return sized
 
 
 def by_column(graph: Graph) -> Sizing:
-    """Matrices in a byte per number, products with a scale (4 bytes) and a zero point (1) per output."""
+    """Matrices in a byte per number, products with a scale and a zero point per output."""
 
     def sized(weights: Weights) -> int:
-        products = (*weights.products, *weights.head)
-        matrices = sum(map(_entries, (*weights.tables, *products)))
-        scales = 5 * sum(outputs for _, outputs in products)
-        return matrices + scales + 4 * weights.vectors + 8 * weights.positions + graph.bytes_of(weights)
+        stored = sum(map(entries, weights.tables))
+        stored += sum(bytes_by_column(outputs, inputs) for inputs, outputs in (*weights.products, *weights.head))
+        return stored + 4 * weights.vectors + 8 * weights.positions + graph.bytes_of(weights)
 
     return sized
 
 
 def in_blocks(products: int, tables: int, block: int, graph: Graph) -> Sizing:
-    """Tables and products of every token in blocks of numbers that share a scale (4 bytes) and, of 4 bits, a zero point
-    (half a byte, whole bytes per row); the head in fp32.
+    """Tables and products of every token in blocks; the head in fp32.
 
     Args:
         products, tables: bits per number.
     """
 
-    def matrix(rows: int, width: int, bits: int) -> int:
-        blocks = -(-width // block)
-        zeros = -(-blocks // 2) if bits == 4 else 0
-        return rows * (blocks * (block * bits // 8 + 4) + zeros)
-
     def sized(weights: Weights) -> int:
-        stored = sum(matrix(rows, width, tables) for rows, width in weights.tables)
-        stored += sum(matrix(outputs, inputs, products) for inputs, outputs in weights.products)
-        left = 4 * (sum(map(_entries, weights.head)) + weights.vectors)
+        stored = sum(bytes_in_blocks(rows, width, tables, block) for rows, width in weights.tables)
+        stored += sum(bytes_in_blocks(outputs, inputs, products, block) for inputs, outputs in weights.products)
+        left = 4 * (sum(map(entries, weights.head)) + weights.vectors)
         return stored + left + 8 * weights.positions + graph.bytes_of(weights)
 
     return sized
 
 
-def _entries(matrix: Matrix) -> int:
+def bytes_by_column(outputs: int, inputs: int) -> int:
+    """A product's matrix in a byte per number, with a scale (4 bytes) and a zero point (1) per output."""
+    return outputs * (inputs + 5)
+
+
+def bytes_in_blocks(rows: int, width: int, bits: int, block: int) -> int:
+    """Rows of numbers in whole blocks that share a scale (4 bytes) and, below 8 bits, a zero point of as many bits as a
+    number (whole bytes per row)."""
+    blocks = -(-width // block)
+    zeros = -(-blocks * bits // 8) if bits < 8 else 0
+    return rows * (blocks * (block * bits // 8 + 4) + zeros)
+
+
+def entries(matrix: Matrix) -> int:
+    """Numbers in a matrix."""
     rows, columns = matrix
     return rows * columns

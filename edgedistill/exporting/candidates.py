@@ -116,7 +116,9 @@ def _refusal(target: str, quantize: QuantizeSpec, batch: int) -> str | None:
     if not quantize.mixed and quantize.id not in exporter.precisions:
         return f"target {target} has no {quantize.id}, only {', '.join(exporter.precisions)}"
     method = quantize.calibration.method if quantize.calibration is not None else None
-    if method is not None and method not in exporter.precisions[quantize.id].methods:
+    how = exporter.precision(quantize.id)
+    assert how is not None, "refused above"
+    if method is not None and method not in how.methods:
         return f"target {target} calibrates in its own way, not by {method}; expected no calibration.method for it"
     if exporter.fixed_shapes and batch > 1:
         return f"a file of target {target} takes one item at a time, not a batch of {batch}"

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgedistill.contracts.driver import Driver, Graph
 from edgedistill.contracts.items import Column, Items
-from edgedistill.contracts.precision import Mix
+from edgedistill.contracts.precision import BLOCK, Mix
 from edgedistill.contracts.target import FileRequest, ShapeCheck
 from edgedistill.device.graphs import with_outputs
 from edgedistill.errors import EdgedistillError, RefusedError
@@ -78,7 +78,7 @@ class ExportJob:
     """Minimum input length: the special tokens around a text plus one."""
     parts: Mapping[str, str] | None = None
     """The precision of each part, or part of a layer, if it is a mix."""
-    block: int = 32
+    block: int = BLOCK
     """Weights of a mix that share a scale."""
     method: str | None = None
     """Of calibration."""

@@ -3,14 +3,14 @@
     python -m edgedistill.exporting.trial_encoders < wanted.json
 
 Runs in a separate process, so that callers load neither torch nor transformers. Writes a JSON line per encoder as soon
-as its files are there: null, or why it cannot be exported.
+as its files are there: for each kind null, or why it cannot be exported.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -19,7 +19,9 @@ import numpy as np
 
 from edgedistill.arrays import Array
 from edgedistill.contracts import registry
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.contracts.items import Column, Items
+from edgedistill.contracts.precision import BLOCK
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.jobs import WHOLE, ExportJob, Part, run_job
 from edgedistill.models.meta_sizes import Request, planned_config
@@ -27,11 +29,19 @@ from edgedistill.models.meta_sizes import Request, planned_config
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-TARGET = "onnx"
 ITEMS = 8
 """Inputs of each length."""
 _VOCABULARY = 1000
 """Tokens of a trial: the time of a lookup does not depend on the table's size, and small files are made faster."""
+
+
+class KindGiven(TypedDict):
+    """A `FileKind` as plain data."""
+
+    target: str
+    precision: str | None
+    parts: Sequence[tuple[str, str]]
+    block: int | None
 
 
 class Trial(TypedDict):
@@ -41,21 +51,32 @@ class Trial(TypedDict):
     """The model whose layers it has."""
     layers: int
     folder: str
-    """Where to write its files, one per precision."""
+    """Where to write its files, one per kind."""
 
 
 class Wanted(TypedDict):
     """The encoders to export."""
 
-    precisions: Sequence[str]
+    kinds: Sequence[KindGiven]
     longest: int
     """Length of the longest inputs, in tokens."""
     trials: Sequence[Trial]
 
 
-def trial_file(folder: Path, precision: str) -> Path:
+def trial_file(folder: Path, kind: FileKind) -> Path:
     """A trial's file."""
-    return folder / f"{precision}.onnx"
+    words = kind.precision or "-".join([*(precision for _, precision in kind.parts), str(kind.block)])
+    return folder / f"{kind.target}-{words}.onnx"
+
+
+def as_given(kind: FileKind) -> KindGiven:
+    """As plain data."""
+    return KindGiven(target=kind.target, precision=kind.precision, parts=kind.parts, block=kind.block)
+
+
+def _kind(given: KindGiven) -> FileKind:
+    parts = tuple((part, precision) for part, precision in given["parts"])
+    return FileKind(given["target"], given["precision"], parts, given["block"])
 
 
 def inputs_of(length: int, *, types: bool = True) -> Items:
@@ -69,12 +90,8 @@ def inputs_of(length: int, *, types: bool = True) -> Items:
     return Items.of(columns, {name: list(rows) for name, rows in content.items()}, np.arange(ITEMS))
 
 
-def export(trial: Trial, wanted: Wanted) -> None:
-    """Write one encoder's files.
-
-    Raises:
-        EdgedistillError: it cannot be exported.
-    """
+def export(trial: Trial, wanted: Wanted) -> list[str | None]:
+    """Write one encoder's files; for each kind why it cannot be exported, or None."""
     from edgedistill.models.loading import save_model
 
     folder = Path(trial["folder"])
@@ -84,10 +101,30 @@ def export(trial: Trial, wanted: Wanted) -> None:
     save_model(_random(auto_class.from_config(config)), folder / "model")
     samples = folder / "samples.safetensors"
     inputs_of(wanted["longest"], types=getattr(config, "type_vocab_size", 1) > 1).save(samples)
-    for precision in dict.fromkeys(("fp32", *wanted["precisions"])):
-        made_of = registry.target(TARGET).precisions[precision].made_of
-        source = None if made_of is None else str(trial_file(folder, made_of[1]))
-        run_job(_job(trial, precision, samples, wanted["longest"], source))
+    kinds, reasons = [_kind(one) for one in wanted["kinds"]], dict[FileKind, str]()
+    for kind in with_sources(kinds):
+        source = _source(kind)
+        try:
+            if source in reasons:
+                raise EdgedistillError(reasons[source])
+            run_job(_job(trial, kind, samples, wanted["longest"]))
+        except EdgedistillError as error:
+            reasons[kind] = str(error)
+    return [reasons.get(kind) for kind in kinds]
+
+
+def with_sources(kinds: Iterable[FileKind]) -> list[FileKind]:
+    """These kinds, each after the one that it is made from, if any."""
+    found: dict[FileKind, None] = {}
+    for kind in kinds:
+        source = _source(kind)
+        found |= dict.fromkeys([kind] if source is None else [*with_sources([source]), kind])
+    return list(found)
+
+
+def _source(kind: FileKind) -> FileKind | None:
+    made_of = kind.how.made_of
+    return None if made_of is None else FileKind(*made_of)
 
 
 def _random(model: PreTrainedModel) -> PreTrainedModel:
@@ -112,21 +149,24 @@ def _small(trial: Trial) -> PreTrainedConfig:
     return smaller
 
 
-def _job(trial: Trial, precision: str, samples: Path, longest: int, source: str | None) -> ExportJob:
-    folder, task = Path(trial["folder"]), trial["request"]["task"]
+def _job(trial: Trial, kind: FileKind, samples: Path, longest: int) -> ExportJob:
+    folder, task, source, mix = Path(trial["folder"]), trial["request"]["task"], _source(kind), kind.mix
+    made_from = None if source is None else str(trial_file(folder, source))
     return ExportJob(
-        target=TARGET,
-        exporter=registry.reference("exporters", TARGET),
-        precision=precision,
+        target=kind.target,
+        exporter=registry.reference("exporters", kind.target),
+        precision=kind.precision or "mix",
         task=registry.reference("tasks", task),
         model=str(folder / "model"),
         samples=str(samples),
-        calibration=str(samples) if registry.target(TARGET).precisions[precision].calibrated else None,
+        calibration=str(samples) if kind.calibrated else None,
         max_length=longest,
         only_length=None,
         fixed=False,
-        files=(Part(WHOLE, None, str(trial_file(folder, precision)), source),),
+        files=(Part(WHOLE, None, str(trial_file(folder, kind)), made_from),),
         min_length=min(3, longest),
+        parts=None if mix is None else mix.parts,
+        block=mix.block if mix is not None else BLOCK,
     )
 
 
@@ -139,12 +179,7 @@ def main() -> None:
 
         quiet_transformers()
         for trial in wanted["trials"]:
-            reason: str | None = None
-            try:
-                export(trial, wanted)
-            except EdgedistillError as error:
-                reason = str(error)
-            print(json.dumps(reason), file=answers, flush=True)
+            print(json.dumps(export(trial, wanted)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

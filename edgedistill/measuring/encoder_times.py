@@ -15,12 +15,16 @@ from dataclasses import asdict, dataclass
 from pydantic import TypeAdapter, ValidationError
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.contracts.target import Target
 from edgedistill.isolation.environments import runtime_versions
 from edgedistill.system.machine import describe
 from edgedistill.system.memory import place_of, recall, remember
 
-TARGET, RUNTIME = "onnx", "onnxruntime"
+TARGETS = ("onnx", "onnx-fused")
+"""Targets whose files are timed, the default first."""
+RUNTIME = "onnxruntime"
 DEPTHS = (1, 2)
 """Layers of the encoders that are timed."""
 _HOST = ("cpu", "isa", "threads", "system")
@@ -49,7 +53,7 @@ class LayerShape:
 class Setup:
     """How an encoder runs."""
 
-    precision: str
+    kind: FileKind
     threads: int
     batch: int
     tokens: int
@@ -89,6 +93,7 @@ class LayerTimes:
 
 Table = Mapping[tuple[LayerShape, Setup], LayerTimes]
 _TIMES = TypeAdapter(LayerTimes)
+_KEY = TypeAdapter(tuple[LayerShape, Setup])
 
 
 def table() -> dict[tuple[LayerShape, Setup], LayerTimes]:
@@ -96,9 +101,8 @@ def table() -> dict[tuple[LayerShape, Setup], LayerTimes]:
     found = {}
     for key, content in recall(_name()).items():
         try:
-            shape, setup = json.loads(key)
-            found[LayerShape(**shape), Setup(**setup)] = _TIMES.validate_python(content)
-        except (ValueError, TypeError, ValidationError):
+            found[_KEY.validate_json(key)] = _TIMES.validate_python(content)
+        except ValidationError:
             continue  # from another version
     return found
 
@@ -114,18 +118,23 @@ def place() -> str:
     return str(place_of(_name()))
 
 
-def setups(precisions: Iterable[str], runs: Iterable[tuple[int, int]], lengths: Iterable[int]) -> list[Setup]:
+def setups(kinds: Iterable[FileKind], runs: Iterable[tuple[int, int]], lengths: Iterable[int]) -> list[Setup]:
     """Every combination; `runs` are pairs of threads and batch."""
     wanted = [(threads, batch, tokens) for threads, batch in runs for tokens in lengths]
-    return [Setup(precision, *run) for precision in dict.fromkeys(precisions) for run in dict.fromkeys(wanted)]
+    return [Setup(kind, *run) for kind in dict.fromkeys(kinds) for run in dict.fromkeys(wanted)]
 
 
 def _name() -> str:
-    exporter, host = registry.target(TARGET), describe()
-    versions = {name: precision.version for name, precision in exporter.precisions.items()}
+    host = describe()
     measured = {
         "host": {name: host[name] for name in _HOST},
         "runtime": runtime_versions(RUNTIME),
-        "exporter": [exporter.version, versions],
+        "exporters": {name: _versions(registry.target(name)) for name in TARGETS},
     }
     return f"encoder-times-{hashlib.sha256(json.dumps(measured, sort_keys=True).encode()).hexdigest()[:12]}.json"
+
+
+def _versions(exporter: Target) -> dict[str, int]:
+    known = {name: precision.version for name, precision in exporter.precisions.items()}
+    mixes = {} if exporter.mix is None else {"mix": exporter.mix.version}
+    return {"target": exporter.version, **known, **mixes}

@@ -16,10 +16,11 @@ import numpy as np
 
 from edgedistill.arrays import Floats
 from edgedistill.contracts.driver import PortNames
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.device.files import Component
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.jobs import WHOLE
-from edgedistill.exporting.trial_encoders import Trial, Wanted, inputs_of, trial_file
+from edgedistill.exporting.trial_encoders import Trial, Wanted, as_given, inputs_of, trial_file
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.encoder_times import DEPTHS, RUNTIME, LayerShape, LayerTimes, Setup, Times
 from edgedistill.measuring.latency import Timed, Timing, time_models
@@ -48,7 +49,7 @@ def measure_encoders(missing: Missing, progress: Progress) -> dict[tuple[LayerSh
     found: dict[tuple[LayerShape, Setup], LayerTimes] = {}
     with TemporaryDirectory(prefix="edgedistill-") as name:
         folder = Path(name)
-        made = _export(missing, folder, progress)
+        made, setups = _export(missing, folder, progress)
         progress.say(f"timing {len(made)} shapes of layers")
         if (load := busy()) is not None:
             progress.warn(
@@ -58,7 +59,7 @@ def measure_encoders(missing: Missing, progress: Progress) -> dict[tuple[LayerSh
         progress.start("encoders timed", len(made))
         for number, shape in enumerate(made, 1):
             try:
-                found |= {(shape, setup): times for setup, times in _time(made[shape], missing.setups).items()}
+                found |= {(shape, setup): times for setup, times in _time(made[shape], setups[shape]).items()}
             except EdgedistillError as error:
                 progress.warn(f"no times of {_words(shape)}: {error}")
             progress.advance(ProgressState("encoders timed", number, len(made)))
@@ -66,15 +67,18 @@ def measure_encoders(missing: Missing, progress: Progress) -> dict[tuple[LayerSh
     return found
 
 
-def _export(missing: Missing, folder: Path, progress: Progress) -> dict[LayerShape, Mapping[int, Path]]:
-    """Folders of the files by shape and depth."""
+def _export(
+    missing: Missing, folder: Path, progress: Progress
+) -> tuple[dict[LayerShape, dict[int, Path]], dict[LayerShape, list[Setup]]]:
+    """Folders of the files by shape and depth, and the setups whose files are there."""
+    kinds = list(dict.fromkeys(setup.kind for setup in missing.setups))
     places = {
         (shape, layers): folder / f"{number}-{layers}"
         for number, shape in enumerate(missing.requests)
         for layers in DEPTHS
     }
     wanted = Wanted(
-        precisions=list(dict.fromkeys(setup.precision for setup in missing.setups)),
+        kinds=[as_given(kind) for kind in kinds],
         longest=max(setup.tokens for setup in missing.setups),
         trials=[
             Trial(request=missing.requests[shape], layers=layers, folder=str(place))
@@ -83,24 +87,24 @@ def _export(missing: Missing, folder: Path, progress: Progress) -> dict[LayerSha
     )
     progress.say(f"exporting {len(places)} encoders of {' and '.join(map(str, DEPTHS))} layers with random weights")
     progress.start("encoders exported", len(places))
-    reasons: dict[LayerShape, str] = {}
+    reasons: dict[tuple[LayerShape, FileKind], str] = {}
     with _exporting(wanted, folder / "exporting.log") as answers:
-        for number, ((shape, _), reason) in enumerate(zip(places, answers, strict=True), 1):
-            if reason is not None:
-                reasons[shape] = reason
+        for number, ((shape, _), answer) in enumerate(zip(places, answers, strict=True), 1):
+            own = zip(kinds, answer, strict=True)
+            reasons |= {(shape, kind): reason for kind, reason in own if reason is not None}
             progress.advance(ProgressState("encoders exported", number, len(places)))
     progress.stop()
-    for shape, reason in reasons.items():
-        progress.warn(f"no times of {_words(shape)}: {reason}")
-    return {
-        shape: {layers: places[shape, layers] for layers in DEPTHS}
-        for shape in missing.requests
-        if shape not in reasons
+    for (shape, kind), reason in reasons.items():
+        progress.warn(f"no times of {_words(shape)} in {kind.words}: {reason}")
+    setups = {
+        shape: [setup for setup in missing.setups if (shape, setup.kind) not in reasons] for shape in missing.requests
     }
+    folders = {shape: {layers: places[shape, layers] for layers in DEPTHS} for shape, own in setups.items() if own}
+    return folders, setups
 
 
 @contextmanager
-def _exporting(wanted: Wanted, log: Path) -> Iterator[Iterator[str | None]]:
+def _exporting(wanted: Wanted, log: Path) -> Iterator[Iterator[list[str | None]]]:
     """The answers of the process that exports them, one by one.
 
     Raises:
@@ -141,17 +145,17 @@ def _time(folders: Mapping[int, Path], setups: Sequence[Setup]) -> dict[Setup, L
     inputs = {length: folder / f"inputs-{length}.safetensors" for length in lengths}
     for length, file in inputs.items():
         inputs_of(length).save(file)
-    runs = dict.fromkeys((setup.precision, setup.threads, setup.batch) for setup in setups)
+    runs = dict.fromkeys((setup.kind, setup.threads, setup.batch) for setup in setups)
     timed = {
         (run, layers): Timed(
-            f"{run}-{layers}",
+            f"{number}-{layers}",
             _model(trial_file(place, run[0])),
             threads=run[1],
             batch=run[2],
             inputs=inputs[lengths[0]],
             prompts={length: inputs[length] for length in lengths[1:]},
         )
-        for run in runs
+        for number, run in enumerate(runs)
         for layers, place in folders.items()
     }
     seen = time_models(list(timed.values()), folder, Progress(), min_seconds=_MIN_SECONDS)
@@ -161,7 +165,7 @@ def _time(folders: Mapping[int, Path], setups: Sequence[Setup]) -> dict[Setup, L
     return {
         setup: LayerTimes(*(by_depth[run, layers][setup.tokens] for layers in DEPTHS))
         for setup in setups
-        for run in [(setup.precision, setup.threads, setup.batch)]
+        for run in [(setup.kind, setup.threads, setup.batch)]
     }
 
 

@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.data.token_lengths import token_lengths
-from edgedistill.exporting.candidates import Candidate, native_candidates
+from edgedistill.exporting.candidates import Candidate, candidates, native_candidates
 from edgedistill.exporting.estimates import CandidateEstimate
+from edgedistill.exporting.file_kinds import kind_of
 from edgedistill.measuring import encoder_times
-from edgedistill.measuring.encoder_times import RUNTIME, TARGET, LayerShape, Setup, Table
+from edgedistill.measuring.encoder_times import RUNTIME, TARGETS, LayerShape, Setup, Table
 from edgedistill.models import hub
 from edgedistill.planning.estimates import Shapes
 from edgedistill.recipe.schema import Recipe
+from edgedistill.store.records.files import FileId
 
 TASK = "text-classification"
 _TOKENIZER = "tokenizer.json"
@@ -57,7 +60,11 @@ def estimate_candidates(
     rows: Iterable[Candidate], recipe: Recipe, shapes: Shapes, lengths: Lengths, times: Table
 ) -> tuple[CandidateEstimate, ...]:
     """One per candidate that is measured; figures that cannot be estimated are None, with the reason."""
-    return tuple(_estimate(row, recipe, shapes.get(row.model), lengths, times) for row in native_candidates(rows))
+    known = kinds(recipe)
+    return tuple(
+        _estimate(row, known.get(row.file_key), recipe, shapes.get(row.model), lengths, times)
+        for row in native_candidates(rows)
+    )
 
 
 def estimates_of_plan(rows: Iterable[Candidate], recipe: Recipe, shapes: Shapes) -> tuple[CandidateEstimate, ...]:
@@ -71,28 +78,42 @@ def unfit(recipe: Recipe) -> str | None:
     """Why no candidate of a recipe has an estimate, or None."""
     if recipe.task.type != TASK:
         return f"estimates are for {TASK}, and this is {recipe.task.type}"
-    return None if TARGET in recipe.export.targets else f"estimates are for target {TARGET}, which the recipe lacks"
+    if not set(TARGETS) & set(recipe.export.targets):
+        return f"estimates are for targets {' and '.join(TARGETS)}, which the recipe lacks"
+    return None
+
+
+def kinds(recipe: Recipe) -> dict[FileId, FileKind]:
+    """Of all files of a recipe that have estimates."""
+    found = {}
+    for row in candidates(recipe):
+        asked = next(quantize for quantize in recipe.quantize if quantize.id == row.precision)
+        kind = kind_of(row.target, asked) if row.target in TARGETS else None
+        if kind is not None:
+            found[row.file_key] = kind
+    return found
 
 
 def _estimate(
-    row: Candidate, recipe: Recipe, shape: ModelShape | None, lengths: Lengths, times: Table
+    row: Candidate, kind: FileKind | None, recipe: Recipe, shape: ModelShape | None, lengths: Lengths, times: Table
 ) -> CandidateEstimate:
-    reason = unfit(recipe) or _unknown(row, shape)
+    reason = unfit(recipe) or _unknown(row, kind, shape)
     if reason is not None:
         return CandidateEstimate(id=row.id, without=reason)
     assert shape is not None
-    return estimate(row, shape, lengths, times)
+    assert kind is not None
+    return estimate(row, kind, shape, lengths, times)
 
 
-def estimate(row: Candidate, shape: ModelShape, lengths: Lengths, times: Table) -> CandidateEstimate:
-    """A candidate of target `onnx` whose model has this shape, with known weights."""
-    sizing, layer = registry.target(TARGET).precisions[row.precision].sizing, LayerShape.of(shape)
+def estimate(row: Candidate, kind: FileKind, shape: ModelShape, lengths: Lengths, times: Table) -> CandidateEstimate:
+    """A candidate with files of this kind, whose model has this shape, with known weights."""
+    sizing, layer = kind.sizing, LayerShape.of(shape)
     file_bytes = sizing(shape.weights) if sizing is not None and shape.weights is not None else None
     if row.runtime != RUNTIME:
         return CandidateEstimate(id=row.id, file_bytes=file_bytes, without=f"latency is estimated under {RUNTIME} only")
     if layer is None:
         return CandidateEstimate(id=row.id, file_bytes=file_bytes, without="the width of its layers is not known")
-    setups = [Setup(row.precision, row.threads, row.batch, tokens) for tokens in (lengths.p50, lengths.p95)]
+    setups = [Setup(kind, row.threads, row.batch, tokens) for tokens in (lengths.p50, lengths.p95)]
     middle, long = (times.get((layer, setup)) for setup in setups)
     if middle is None or long is None:
         return CandidateEstimate(id=row.id, file_bytes=file_bytes, without=NOT_TIMED)
@@ -104,11 +125,11 @@ def estimate(row: Candidate, shape: ModelShape, lengths: Lengths, times: Table) 
     )
 
 
-def _unknown(row: Candidate, shape: ModelShape | None) -> str | None:
-    if row.target != TARGET:
-        return f"estimates are for target {TARGET}, not {row.target}"
-    if row.precision not in registry.target(TARGET).precisions:
-        return f"there are no estimates for {row.precision}"
+def _unknown(row: Candidate, kind: FileKind | None, shape: ModelShape | None) -> str | None:
+    if row.target not in TARGETS:
+        return f"estimates are for targets {' and '.join(TARGETS)}, not {row.target}"
+    if kind is None:
+        return f"the precisions of {row.precision} are searched after training"
     if shape is None:
         return "the model's size is not known yet"
     if shape.weights is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.precision import BLOCK
 from edgedistill.data.fingerprint import pinned
 from edgedistill.exporting.candidates import (
     Candidate,
@@ -15,7 +16,7 @@ from edgedistill.exporting.candidates import (
 )
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
-from edgedistill.recipe.quantization import BLOCK, Calibration, QuantizeSpec, SearchSpec
+from edgedistill.recipe.quantization import Calibration, QuantizeSpec, SearchSpec
 from edgedistill.recipe.schema import Round, projected
 from edgedistill.steps.kinds import (
     bundle,
@@ -132,7 +133,7 @@ def _plan_file(draft: Draft, wanted: FileId) -> Artifact[MadeFiles]:
         target=target,
         precision=precision,
         buckets=recipe.export.buckets if exporter.fixed_shapes else None,
-        calibration=(asked.calibration or Calibration()) if how.calibrated else None,
+        calibration=(asked.calibration or Calibration()) if how.calibrated or asked.calibrated_parts else None,
         timeout_minutes=recipe.export.timeout_minutes,
         parts=asked.parts,
         block=(asked.block or BLOCK) if asked.parts_in_blocks else None,

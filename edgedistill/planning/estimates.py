@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.contracts.precision import BLOCK
+from edgedistill.exporting.file_kinds import kind_of
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.quantization import BLOCK, Parts, QuantizeSpec
+from edgedistill.recipe.quantization import Parts, QuantizeSpec
 from edgedistill.recipe.schema import Recipe, Round, projected, signals_of
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
@@ -138,15 +140,14 @@ def _file_bytes(recipe: Recipe, shape: ModelShape) -> dict[str, int | None]:
 
 
 def _bytes_in(quantization: QuantizeSpec, recipe: Recipe, shape: ModelShape) -> int | None:
-    makers = [registry.target(target).precision(quantization.id) for target in recipe.export.targets]
-    maker = next((own for own in makers if own is not None), None)
-    if maker is None or not shape.parameters or quantization.search is not None:
+    kind = next((own for target in recipe.export.targets if (own := kind_of(target, quantization)) is not None), None)
+    if kind is None or not shape.parameters:
         return None
+    if (sizing := kind.sizing) is not None and shape.weights is not None:
+        return sizing(shape.weights)
     if quantization.parts is not None:
         return round(_mixed_bytes(quantization.parts, quantization.block or BLOCK, shape))
-    if maker.sizing is not None and shape.weights is not None:
-        return maker.sizing(shape.weights)
-    return round(shape.parameters * maker.bytes_per_parameter)
+    return round(shape.parameters * kind.how.bytes_per_parameter)
 
 
 def _mixed_bytes(parts: Parts, block: int, shape: ModelShape) -> float:

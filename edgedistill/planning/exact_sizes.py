@@ -27,8 +27,8 @@ from edgedistill.system.memory import recall, remember
 
 _TIMEOUT_SECONDS = 120.0
 _MEMORY = "shapes.json"
-_FORMAT = 2
-"""Rises whenever `ModelShape` gets another field."""
+_FORMAT = 3
+"""Rises whenever `ModelShape` or its weights get other fields."""
 _SHAPE = TypeAdapter(ModelShape)
 _logger = logging.getLogger(__name__)
 

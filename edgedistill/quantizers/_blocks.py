@@ -1,7 +1,8 @@
-"""Round-to-nearest weights in 2, 4 or 8 bits, in blocks (of 32) that share a scale: matrix products as `MatMulNBits`,
+"""Weights in 2, 4 or 8 bits, in blocks (of 32) that share a scale: matrix products as `MatMulNBits`,
 embedding tables as `GatherBlockQuantized`. Both use one layout, so a table that is tied to the head is stored once.
 
-8 bits are symmetric; 4 and 2 bits have a zero point per block, which about halves the error."""
+8 bits are symmetric, with the scale of the largest number; 4 and 2 bits have a zero point per block, and of several
+scales and zero points the ones of least squared error (`models/block_rounding`)."""
 
 from __future__ import annotations
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
 
 Bits = Literal[2, 4, 8]
+BITS: dict[str, Bits] = {"int8": 8, "int4": 4, "int2": 2}
+"""Of the precisions of a mix that are in blocks."""
 BLOCK = 32
 INT8_ARITHMETIC = 4
 """`accuracy_level`: activations are quantized dynamically. Without it products run in fp32, several times slower."""
@@ -72,7 +75,9 @@ def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
     """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    quantizer = MatMulNBitsQuantizer(model, algo_config=_config(Blocks(bits)))
+    blocks = Blocks(bits)
+    quantizer = MatMulNBitsQuantizer(model, algo_config=_config(blocks))
+    quantizer.node_quantizer.qbits_block_quant = lambda weights: rounded(weights, blocks)
     quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
     if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
@@ -133,9 +138,30 @@ def rounded(weights: Array, blocks: Blocks) -> tuple[Array, Array, Array]:
     bytes)."""
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
 
+    if blocks.zeros:
+        return _with_least_error(weights, blocks)
     quantizer = DefaultWeightOnlyQuantizer(_config(blocks))
     made, scales, zeros = quantizer.qbits_block_quant(np.ascontiguousarray(weights))
     return made, scales.reshape(len(made), -1), zeros.reshape(len(made), -1)
+
+
+def _with_least_error(weights: Array, blocks: Blocks) -> tuple[Array, Array, Array]:
+    import torch
+
+    from edgedistill.models.block_rounding import in_blocks, round_blocks
+
+    found = round_blocks(in_blocks(torch.from_numpy(np.array(weights.T, np.float32)), blocks.size), blocks.bits)
+    levels, zeros = (part.to(torch.uint8).numpy() for part in (found.levels, found.zero[..., 0]))
+    return _packed(levels, blocks.bits), found.scale[..., 0].numpy(), _packed(zeros, blocks.bits)
+
+
+def _packed(numbers: Array, bits: Bits) -> Array:
+    """Several numbers in a byte, the first in the lowest bits; zeros fill the last byte of a row."""
+    share = 8 // bits
+    missing = [(0, 0)] * (numbers.ndim - 1) + [(0, -numbers.shape[-1] % share)]
+    parts = np.pad(numbers, missing).reshape(*numbers.shape[:-1], -1, share)
+    shifted = parts.astype(np.uint8) << (bits * np.arange(share, dtype=np.uint8))
+    return np.bitwise_or.reduce(shifted, axis=-1)
 
 
 def _config(blocks: Blocks) -> DefaultWeightOnlyQuantConfig:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedistill.contracts.precision import Mix
+from edgedistill.arrays import Arrays
+from edgedistill.contracts.precision import CALIBRATED, Mix
 from edgedistill.errors import RefusedError
-from edgedistill.quantizers._blocks import Bits, Blocks, quantize_tables
+from edgedistill.quantizers import int8_static
+from edgedistill.quantizers._blocks import BITS, Blocks, quantize_tables
 from edgedistill.quantizers._products import quantize_outputs
 from edgedistill.quantizers._rows import shrink_rows
 from edgedistill.quantizers.int8_dynamic import quantize_nodes
@@ -18,11 +22,15 @@ if TYPE_CHECKING:
 
     from edgedistill.exporting.onnx_parts import Matrix
 
-_BITS: dict[str, Bits] = {"int8": 8, "int4": 4, "int2": 2}
 
-
-def quantize_mix(source: Path, destination: Path, mix: Mix) -> None:
+def quantize_mix(
+    source: Path, destination: Path, mix: Mix, calibration: Sequence[Arrays] = (), method: str = "minmax"
+) -> None:
     """Write the file.
+
+    Args:
+        calibration: inputs one by one, from which the ranges of `int8-static` are estimated.
+        method: how.
 
     Raises:
         RefusedError: a matrix belongs to no part, a table is the head too, or nothing is quantized.
@@ -40,8 +48,11 @@ def quantize_mix(source: Path, destination: Path, mix: Mix) -> None:
         for matrix in found
         if matrix.kind == "product" and matrix.part
     }
+    static = [output for output, asked in products.items() if asked == CALIBRATED]
+    if static:
+        model = _with_static_products(model, static, calibration, method)
     _shrink_tables(model, list(tables), mix)
-    for precision, bits in _BITS.items():
+    for precision, bits in BITS.items():
         quantize_outputs(
             model, [output for output, asked in products.items() if asked == precision], Blocks(bits, mix.block)
         )
@@ -52,6 +63,30 @@ def quantize_mix(source: Path, destination: Path, mix: Mix) -> None:
             quantize_nodes(model, destination, names)
         else:
             onnx.save(model, destination)
+
+
+def _with_static_products(
+    model: onnx.ModelProto, outputs: Collection[str], calibration: Sequence[Arrays], method: str
+) -> onnx.ModelProto:
+    """The products that make these values, in the calibrated arithmetic of `int8-static`. The mask and the softmax are
+    in none of them: only products with a constant matrix are in a part.
+
+    The graph is not optimized first, which would give values other names.
+    """
+    import onnx
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    for node in model.graph.node:
+        if node.output and node.output[0] in outputs:
+            node.name = f"{node.output[0]}_product"
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        named, prepared, made = (Path(folder) / f"{name}.onnx" for name in ("named", "prepared", "made"))
+        onnx.save(model, named)
+        quant_pre_process(named, prepared, skip_optimization=True, skip_symbolic_shape=True)
+        int8_static.quantize_products(prepared, made, calibration, method, [f"{output}_product" for output in outputs])
+        calibrated = onnx.load(made)
+    del calibrated.graph.value_info[:]  # shapes of values, which no runtime needs
+    return calibrated
 
 
 def _shrink_tables(model: onnx.ModelProto, tables: list[str], mix: Mix) -> None:

@@ -4,13 +4,15 @@ dynamically in 8 bits. Rounding a finished model to 2 bits destroys it: train fo
 from __future__ import annotations
 
 from edgedistill.contracts.precision import Quantizer
-from edgedistill.quantizers._blocks import arithmetic, quantizing
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
-    version=1,
+    version=2,
     file="model_int2.onnx",
     bytes_per_parameter=0.7,
     quantize=quantizing(2, 8),
     arithmetic=arithmetic(2, 8),
+    sizing=in_blocks(2, 8, BLOCK, Graph(around=7000, layer=8200)),
 )

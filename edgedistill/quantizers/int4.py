@@ -9,7 +9,7 @@ from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
-    version=1,
+    version=2,
     file="model_int4.onnx",
     bytes_per_parameter=0.8,
     quantize=quantizing(4, 8),

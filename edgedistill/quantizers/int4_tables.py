@@ -9,7 +9,7 @@ from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
-    version=1,
+    version=2,
     file="model_int4_tables.onnx",
     bytes_per_parameter=0.64,
     quantize=quantizing(4, 4),

@@ -40,34 +40,14 @@ def quantizing(method: str) -> Callable[[Path, Path, Sequence[Arrays]], None]:
     """
 
     def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
-        import onnx
         from onnx import TensorProto
-        from onnxruntime.quantization import (
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_dynamic,
-            quantize_static,
-        )
+        from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         with tempfile.TemporaryDirectory() as folder, quiet():
             prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"
             quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            names = {port.name for port in onnx.load(prepared, load_external_data=False).graph.input}
-            quantize_static(
-                prepared,
-                products,
-                _Reader(calibration, names),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(_PRODUCTS),
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod[_METHODS[method]],
-                # Histograms can only be made of inputs of one length at a time.
-                extra_options={} if method == "minmax" else {"CalibStridedMinMax": 1},
-            )
+            quantize_products(prepared, products, calibration, method)
             quantize_dynamic(
                 products,
                 destination,
@@ -77,6 +57,30 @@ def quantizing(method: str) -> Callable[[Path, Path, Sequence[Arrays]], None]:
             )
 
     return quantize
+
+
+def quantize_products(
+    source: Path, destination: Path, calibration: Sequence[Arrays], method: str, names: Sequence[str] | None = None
+) -> None:
+    """All products of a file, or the nodes with these names, with ONNX Runtime's `quantize_static` in QDQ format."""
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    read = {port.name for port in onnx.load(source, load_external_data=False).graph.input}
+    quantize_static(
+        source,
+        destination,
+        _Reader(calibration, read),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=list(_PRODUCTS),
+        nodes_to_quantize=names,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[_METHODS[method]],
+        # Histograms can only be made of inputs of one length at a time.
+        extra_options={} if method == "minmax" else {"CalibStridedMinMax": 1},
+    )
 
 
 class _Reader:

@@ -8,6 +8,7 @@ from typing import get_args
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.judge import Judge
+from edgedistill.recipe.quantization import NO_INT3
 from edgedistill.recipe.schema import (
     QuantizeSpec,
     Recipe,
@@ -309,7 +310,8 @@ def _device_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
         if quantization.precision is None:
             yield from _mix_problems(recipe, f"quantize.{i}", quantization, known)
         elif quantization.precision not in known:
-            yield f"quantize.{i}.precision", _unknown(quantization.precision, known)
+            unknown = NO_INT3 if quantization.precision == "int3" else _unknown(quantization.precision, known)
+            yield f"quantize.{i}.precision", unknown
         elif quantization.calibration is not None:
             makers = [own[quantization.precision] for own in every.values() if quantization.precision in own]
             if not any(maker.calibrated for maker in makers):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from edgedistill.contracts.precision import PARTS
+from edgedistill.contracts.precision import CALIBRATED, PARTS
 from edgedistill.spec import Name, Spec
 
 
@@ -24,14 +24,16 @@ class Calibration(Spec):
     `minmax` for `onnx`, and its own for any other target."""
 
 
-BLOCK = 32
-"""Weights of a mix that share a scale, if the recipe does not say."""
-_ProductPrecision = Literal["fp32", "int8-dynamic", "int8", "int4", "int2"]
+NO_INT3 = (
+    "got 'int3', but ONNX Runtime multiplies weights of 2, 4 and 8 bits on a processor, not of 3; expected int4 or int2"
+)
+_ProductPrecision = Literal["fp32", "int8-dynamic", "int8-static", "int8", "int4", "int2"]
 
 
 class Parts(Spec):
-    """The precision of each part of an encoder, in an `onnx` file. `int8-dynamic` has a scale per output channel and is
-    fast; `int8`, `int4` and `int2` of products have a scale per block of weights and are small."""
+    """The precision of each part of an encoder, in an `onnx` file. `int8-dynamic` and `int8-static` have a scale per
+    output channel and are fast; the ranges of inputs and outputs are calibrated in `int8-static`, and computed in every
+    run in `int8-dynamic`. `int8`, `int4` and `int2` of products have a scale per block of weights and are small."""
 
     embeddings: Literal["fp32", "fp16", "int8", "int4", "int2"] = "fp32"
     """Lookup tables: words, positions, segments. `int8` has a scale per row, `int4` and `int2` one per block. Most of a
@@ -43,9 +45,20 @@ class Parts(Spec):
     head: _ProductPrecision = "fp32"
     """The products behind the last layer: pooler and classifier."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _in_kernels(cls, asked: object) -> object:
+        return _not_int3(asked)
+
     def by_name(self) -> dict[str, str]:
         """The precision of each part."""
         return {part: str(getattr(self, part)) for part in PARTS}
+
+
+def _not_int3(asked: object) -> object:
+    if asked == "int3":
+        raise ValueError(NO_INT3)
+    return asked
 
 
 _SearchPrecision = Literal["fp32", "int8-dynamic", "int4", "int2"]
@@ -68,6 +81,11 @@ class SearchSpec(Spec):
     precisions: tuple[_SearchPrecision, ...] | None = None
     """Allowed precisions. null: `int4`, `int8-dynamic` and `fp32` for size, `int8-dynamic` and `fp32` for latency.
     Embedding tables have `int8` with a scale per row instead of `int8-dynamic`."""
+
+    @field_validator("precisions", mode="before")
+    @classmethod
+    def _in_kernels(cls, asked: object) -> object:
+        return tuple(map(_not_int3, asked)) if isinstance(asked, list | tuple) else asked
 
     @model_validator(mode="after")
     def _several(self) -> SearchSpec:
@@ -102,7 +120,8 @@ class QuantizeSpec(Spec):
     block: Literal[16, 32, 64, 128] | None = None
     """Of a mix: weights that share a scale, where a part is in blocks. Fewer are closer and larger. null: 32."""
     calibration: Calibration | None = None
-    """Only for precisions that need calibration data. Default: 256 items of `train`."""
+    """Only for precisions that need calibration data, and mixes with a part in `int8-static`. Default: 256 items of
+    `train`."""
 
     @model_validator(mode="after")
     def _uniform_or_mixed(self) -> QuantizeSpec:
@@ -114,8 +133,8 @@ class QuantizeSpec(Spec):
             raise ValueError("expected 'name' and 'parts' or 'search' together: a mix has no name but the given one")
         if not self.mixed and self.block is not None:
             raise ValueError("expected 'block' only with 'parts' or 'search'")
-        if self.mixed and self.calibration is not None:
-            raise ValueError("expected no 'calibration' with 'parts' or 'search': no part needs one")
+        if self.mixed and self.calibration is not None and not self.calibrated_parts:
+            raise ValueError("expected no 'calibration': it is for parts in int8-static, and there are none")
         if self.parts is not None and set(self.parts.by_name().values()) == {"fp32"}:
             raise ValueError("expected a precision below fp32 for one of the 'parts' at least")
         if self.block is not None and not self.parts_in_blocks:
@@ -136,6 +155,11 @@ class QuantizeSpec(Spec):
             return False
         products = {self.parts.attention, self.parts.feed_forward, self.parts.head}
         return self.parts.embeddings in ("int4", "int2") or bool(products & {"int8", "int4", "int2"})
+
+    @property
+    def calibrated_parts(self) -> bool:
+        """Whether it is a mix that needs calibration data."""
+        return self.parts is not None and CALIBRATED in self.parts.by_name().values()
 
     @property
     def id(self) -> str:

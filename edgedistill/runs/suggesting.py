@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgedistill.contracts import registry
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.errors import RecipeError
 from edgedistill.exporting.candidates import Candidate, candidates, native_candidates
 from edgedistill.exporting.estimates import CandidateEstimate
 from edgedistill.measuring import encoder_times
-from edgedistill.measuring.encoder_times import RUNTIME, TARGET, LayerShape, Table
+from edgedistill.measuring.encoder_times import RUNTIME, LayerShape, Table
 from edgedistill.measuring.encoder_timing import Missing, measure_encoders
 from edgedistill.models.meta_sizes import Request
 from edgedistill.planning import exact_sizes, make_plan
-from edgedistill.planning.candidate_estimates import Lengths, estimate, estimate_candidates, lengths_of, unfit
+from edgedistill.planning.candidate_estimates import Lengths, estimate, estimate_candidates, kinds, lengths_of, unfit
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.planning.shape_grid import StudentLine, grid
 from edgedistill.recipe import reading
@@ -81,8 +81,8 @@ def suggest_for(recipe: Recipe, sources: Sources, progress: Progress, *, refresh
     every = {name: (around[name], shape) for name, shape in shapes.items() if shape is not None and name in around}
     if unfit(recipe) is None:
         tried = {} if reason else {name: (request, shape) for name, (request, shape, _) in proposed.items()}
-        small = {name: pair for name, pair in tried.items() if _fits(pair[1], recipe, rows)}
-        _measure({**every, **small}, rows, lengths, progress, refresh=refresh)
+        small = {name: pair for name, pair in tried.items() if _fits(pair[1], recipe)}
+        _measure({**every, **small}, recipe, lengths, progress, refresh=refresh)
     times = encoder_times.table()
     found = () if reason else _proposals(recipe, sources, proposed, lengths, times, number)
     return Suggestions(
@@ -123,25 +123,28 @@ def _grid(before: Request | None, source: ModelShape | None, origin: str) -> _Pr
     return {name: (asked[name], shape, lines[name]) for name, shape in built.items() if shape.weights is not None}
 
 
-def _fits(shape: ModelShape, recipe: Recipe, rows: Sequence[Candidate]) -> bool:
+def _fits(shape: ModelShape, recipe: Recipe) -> bool:
     """Whether a file of some precision is small enough, which is known without measuring."""
     limit = recipe.select.limits.file_mb
     if limit is None:
         return True
-    sizes = (estimate(row, shape, Lengths(1, 1, ""), {}).file_mb for row in _own(rows))
+    sizes = (estimate(row, kind, shape, Lengths(1, 1, ""), {}).file_mb for row, kind in _own(recipe))
     return any(size is not None and size <= limit for size in sizes)
 
 
-def _own(rows: Sequence[Candidate], model: str | None = None) -> list[Candidate]:
+_Rows = Sequence[tuple[Candidate, FileKind]]
+
+
+def _own(recipe: Recipe, model: str | None = None) -> _Rows:
     """Candidates with estimates."""
-    known = registry.target(TARGET).precisions
-    found = [row for row in native_candidates(rows) if (row.target, row.runtime) == (TARGET, RUNTIME)]
-    return [row for row in found if row.precision in known and (model is None or row.model == model)]
+    known = kinds(recipe)
+    found = [row for row in native_candidates(candidates(recipe)) if row.runtime == RUNTIME]
+    return [(row, known[row.file_key]) for row in found if row.file_key in known and model in (None, row.model)]
 
 
 def _measure(
     models: Mapping[str, tuple[Request, ModelShape]],
-    rows: Sequence[Candidate],
+    recipe: Recipe,
     lengths: Lengths,
     progress: Progress,
     *,
@@ -149,9 +152,9 @@ def _measure(
 ) -> None:
     """Measure and cache what is missing for these models."""
     known: Table = {} if refresh else encoder_times.table()
-    own = _own(rows)
-    runs = [(row.threads, row.batch) for row in own]
-    setups = encoder_times.setups((row.precision for row in own), runs, dict.fromkeys((lengths.p50, lengths.p95)))
+    own = _own(recipe)
+    runs = [(row.threads, row.batch) for row, _ in own]
+    setups = encoder_times.setups((kind for _, kind in own), runs, dict.fromkeys((lengths.p50, lengths.p95)))
     requests: dict[LayerShape, Request] = {}
     for request, shape in models.values():
         layer = LayerShape.of(shape)
@@ -165,7 +168,7 @@ def _proposals(
     recipe: Recipe, sources: Sources, proposed: _Proposed, lengths: Lengths, times: Table, number: int
 ) -> tuple[Proposal, ...]:
     """The best that a recipe with them plans."""
-    rows = _own(candidates(recipe), recipe.rounds[number].id)
+    rows = _own(recipe, recipe.rounds[number].id)
     found = [
         proposal
         for _, shape, line in proposed.values()
@@ -180,9 +183,9 @@ def _proposals(
 
 
 def _proposal(
-    shape: ModelShape, line: StudentLine, rows: Sequence[Candidate], limits: Limits, lengths: Lengths, times: Table
+    shape: ModelShape, line: StudentLine, rows: _Rows, limits: Limits, lengths: Lengths, times: Table
 ) -> Proposal | None:
-    estimates: Iterator[CandidateEstimate] = (estimate(row, shape, lengths, times) for row in rows)
+    estimates: Iterator[CandidateEstimate] = (estimate(row, kind, shape, lengths, times) for row, kind in rows)
     first = next((one for one in estimates if one.meets(limits)), None)
     if first is None or shape.weights is None or shape.intermediate_size is None:
         return None
@@ -206,11 +209,11 @@ def _nothing(recipe: Recipe, source: str, proposed: _Proposed, lengths: Lengths,
     if not proposed:
         return f"no shapes to propose: '{source}' is not an encoder with a known layout, or its size is not known yet"
     _, round_ = _last_exported(recipe)
-    rows, limits = _own(candidates(recipe), round_.id), recipe.select.limits
+    rows, limits = _own(recipe, round_.id), recipe.select.limits
     tried = [
         (excess, shape, one)
         for _, shape, _ in proposed.values()
-        for one in (estimate(row, shape, lengths, times) for row in rows)
+        for one in (estimate(row, kind, shape, lengths, times) for row, kind in rows)
         if (excess := one.excess(limits)) is not None
     ]
     closest = ""

@@ -13,6 +13,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Driver
+from edgedistill.contracts.precision import BLOCK
 from edgedistill.contracts.target import Target
 from edgedistill.data.prepared import PreparedData
 from edgedistill.device.files import Files
@@ -21,7 +22,6 @@ from edgedistill.exporting.jobs import ExportJob, Part, run_job
 from edgedistill.isolation import environments
 from edgedistill.measuring.child import Child
 from edgedistill.measuring.judged import some_examples
-from edgedistill.recipe.quantization import BLOCK
 from edgedistill.spec import Spec
 from edgedistill.steps.kinds.make_file import Inputs, Settings
 from edgedistill.store.records.base import FileName

@@ -3,7 +3,8 @@
 Each file that is tried answers the whole validation set, item by item, under the runtime, as the fp32 file does: the
 drop is that of the primary metric on the same examples, the divergence the mean of the task's own. For latency it is
 also timed beside the fp32 file, each in a process of its own with one thread, in ten turns on validation inputs at
-their real lengths; their medians are compared.
+their real lengths; their medians are compared. Finished trials survive the process: a search that was interrupted goes
+on with the next.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.mix_search import MixSearch, Tried, in_words
 from edgedistill.data.prepared import PreparedData
+from edgedistill.evaluation.finished_trials import FinishedTrials
 from edgedistill.evaluation.mix_search import Unit, Wanted, search_mix
 from edgedistill.exporting.files import read_files
 from edgedistill.exporting.jobs import ExportJob
@@ -63,9 +65,25 @@ class _Trying:
     inputs: Path
     """Items of validation, for timing."""
     context: Context
+    finished: FinishedTrials
     done: int = 0
 
     def __call__(self, parts: Mapping[str, str]) -> Tried:
+        """Measure a mix, or recall what an interrupted process measured."""
+        seen = self.finished.of(parts)
+        known = "" if seen is None else ", measured before the interruption"
+        if seen is None:
+            seen = self.measure(parts)
+            self.finished.keep(parts, seen)
+        self.done += 1
+        self.context.progress.say(
+            f"      file {self.done} of at most {self.settings.search.trials}: {in_words(parts)}: "
+            f"{seen.bytes / 1e6:.2f} MB, drop {seen.drop:.4f}, divergence {seen.divergence:.3g}{known}"
+        )
+        return seen
+
+    def measure(self, parts: Mapping[str, str]) -> Tried:
+        """Make the file of a mix and run it on validation."""
         folder = self.context.scratch / "trial"
         folder.mkdir(exist_ok=True)
         job, _ = self.make(parts, folder)
@@ -76,18 +94,12 @@ class _Trying:
             found = answer_and_judge(opened, self.judge, self.asked)
         assert found.fidelity is not None, "fp32 answers are expected"
         name = self.settings.task.metric
-        seen = Tried(
+        return Tried(
             bytes=file.stat().st_size,
             drop=self.judge.metrics[name].gain(self.expected.figures[name], found.figures[name]),
             divergence=float(found.fidelity.divergence.mean()),
             **(self._times(model) if self.settings.search.prefer == "latency" else {}),
         )
-        self.done += 1
-        self.context.progress.say(
-            f"      file {self.done} of at most {self.settings.search.trials}: {in_words(parts)}: "
-            f"{seen.bytes / 1e6:.2f} MB, drop {seen.drop:.4f}, divergence {seen.divergence:.3g}"
-        )
-        return seen
 
     def make(self, parts: Mapping[str, str], folder: Path) -> tuple[ExportJob, list[Told]]:
         """Write the file of a mix into a folder."""
@@ -127,6 +139,7 @@ def _trying(settings: Settings, inputs: Inputs, context: Context) -> _Trying:
         expected=expected,
         inputs=timed,
         context=context,
+        finished=FinishedTrials(context.scratch / "trials"),
     )
 
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import UserError
+from edgedistill.models.block_rounding import in_blocks, round_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,10 +33,12 @@ def on_grid(values: torch.Tensor, grid: Grid, among: torch.Tensor | None = None)
         among: the whole tensor that `values` are a part of, if a scale is shared by a tensor.
     """
     with torch.no_grad():
-        exact = values.float()
-        groups = _groups(exact, grid)
-        scale, zero = _scale_and_zero(groups if among is None else _groups(among.float(), grid), grid)
-        nearest = (_levels(groups, scale, zero, grid) - zero) * scale
+        groups = _groups(values.float(), grid)
+        if isinstance(grid.shared_by, int) and grid.ends == "range":
+            nearest = round_blocks(groups, grid.bits).values
+        else:
+            scale, zero = _scale_and_zero(groups if among is None else _groups(among.float(), grid), grid)
+            nearest = (_levels(groups, scale, zero, grid) - zero) * scale
         if _in_blocks(grid):
             nearest = nearest.flatten(-2)[..., : values.shape[-1]]
     return nearest + (values - values.detach())
@@ -105,14 +108,12 @@ def _in_blocks(grid: Grid) -> bool:
 
 def _groups(values: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The same, or (..., blocks, size) for a scale per block; zeros fill the last one."""
-    if not isinstance(grid.shared_by, int):
-        return values
-    missing = -values.shape[-1] % grid.shared_by
-    return nn.functional.pad(values, (0, missing)).unflatten(-1, (-1, grid.shared_by))
+    return in_blocks(values, grid.shared_by) if isinstance(grid.shared_by, int) else values
 
 
 def _scale_and_zero(groups: torch.Tensor, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distance of two levels, and the level that is 0; both broadcast against the groups."""
+    """The distance of two levels, and the level that is 0; both broadcast against the groups. Not for the range of a
+    block, whose scale is searched."""
     axes = {"item": tuple(range(1, groups.ndim)), "tensor": tuple(range(groups.ndim))}.get(str(grid.shared_by), (-1,))
     low, high = groups.amin(axes, keepdim=True).clamp(max=0), groups.amax(axes, keepdim=True).clamp(min=0)
     half = 2 ** (grid.bits - 1)
@@ -123,8 +124,7 @@ def _scale_and_zero(groups: torch.Tensor, grid: Grid) -> tuple[torch.Tensor, tor
         scale = torch.where(high > -low, high, low) / -half
         return _not_zero(scale), torch.full_like(scale, half)
     scale = _not_zero((high - low) / (2 * half - 1))
-    zero = -low / scale
-    return scale, torch.floor(zero + 0.5) if _in_blocks(grid) else torch.round(zero)
+    return scale, torch.round(-low / scale)
 
 
 def _not_zero(scale: torch.Tensor) -> torch.Tensor:

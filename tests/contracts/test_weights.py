@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from edgedistill.contracts.weights import Graph, Weights, by_column, in_blocks, plain
 
 NOTHING = Graph(around=0, layer=0)
-ONE = Weights(layers=1, tables=((10, 4),), products=((4, 6),), head=((6, 2),), vectors=5, positions=3)
-SIZINGS = (plain(4, NOTHING), plain(2, NOTHING), by_column(NOTHING), in_blocks(8, 8, 32, NOTHING))
+ONE = Weights(layers=1, tables=((10, 4),), attention=(), feed_forward=((4, 6),), head=((6, 2),), vectors=5, positions=3)
+SIZINGS = (
+    *(plain(4, NOTHING), plain(2, NOTHING), by_column(NOTHING)),
+    *(in_blocks(8, 8, 32, NOTHING), in_blocks(2, 8, 32, NOTHING)),
+)
 counts = st.integers(1, 300)
 
 
@@ -29,6 +32,9 @@ def test_blocks_are_whole_and_the_head_stays():
     table, product, left = 10 * (32 + 4), 6 * (32 + 4), 4 * (6 * 2 + 5) + 3 * 8
     assert in_blocks(8, 8, 32, NOTHING)(ONE) == table + product + left
     assert in_blocks(4, 8, 32, NOTHING)(ONE) == table + 6 * (16 + 4 + 1) + left
+    assert in_blocks(2, 8, 32, NOTHING)(ONE) == table + 6 * (8 + 4 + 1) + left
+    long = replace(ONE, feed_forward=((4 + 5 * 32, 6),))  # six blocks: zero points of 12 bits, in whole bytes
+    assert in_blocks(2, 8, 32, NOTHING)(long) == table + 6 * (6 * (8 + 4) + 2) + left
 
 
 def test_the_graph_grows_with_the_layers():
@@ -39,11 +45,11 @@ def test_the_graph_grows_with_the_layers():
 
 @given(rows=counts, width=counts, outputs=counts, more=counts)
 def test_more_weights_are_never_a_smaller_file(rows, width, outputs, more):
-    small = Weights(1, ((rows, width),), ((width, outputs),), ((outputs, 2),), vectors=outputs)
-    large = replace(small, tables=((rows + more, width),), products=((width, outputs + more),))
+    small = Weights(1, ((rows, width),), ((width, outputs),), (), ((outputs, 2),), vectors=outputs)
+    large = replace(small, tables=((rows + more, width),), attention=((width, outputs + more),))
     for sized in SIZINGS:
         assert sized(large) > sized(small) > 0
 
 
 def test_the_compute_of_a_token_leaves_out_tables_and_head():
-    assert ONE.of_layers == 24
+    assert replace(ONE, attention=((4, 4),), projections=((2, 4),)).of_layers == 24 + 16 + 8

@@ -118,7 +118,18 @@ def test_a_calibration_method_is_refused_where_the_target_has_its_own(recipe_tre
             {"quantize": [{"name": "small", "parts": {"head": "int8-dynamic"}, "block": 64}]},
             "quantize.0: got 'block', but none of the precisions is in blocks",
         ),
-        ({"quantize": [SMALL | {"calibration": {}}]}, "quantize.0: expected no 'calibration' with 'parts'"),
+        (
+            {"quantize": [SMALL | {"calibration": {}}]},
+            "quantize.0: expected no 'calibration': it is for parts in int8-static, and there are none",
+        ),
+        *(
+            ({"quantize": [asked]}, f"{place}: got 'int3', but ONNX Runtime multiplies weights of 2, 4 and 8 bits")
+            for asked, place in (
+                ({"precision": "int3"}, "quantize.0.precision"),
+                ({"name": "small", "parts": {"attention": "int3"}}, "quantize.0.parts.attention"),
+                (searched(precisions=["int3", "fp32"]), "quantize.0.search.precisions"),
+            )
+        ),
         ({"quantize": [SMALL | {"name": "int8"}]}, "quantize.0.name: got 'int8', which is a precision"),
         (
             {"quantize": [{"precision": "fp16", "calibration": {"take": 8}}]},

@@ -7,6 +7,7 @@ from helpers import raise_version
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.weights import Weights
 from edgedistill.measuring import encoder_times
@@ -14,7 +15,8 @@ from edgedistill.measuring.encoder_times import LayerShape, LayerTimes, Setup, T
 from edgedistill.system.memory import place_of, recall, remember
 
 LAYER = LayerShape("bert", 64, 256, 2, 64)
-FAST = Setup("int8-dynamic", 1, 1, 24)
+FAST = Setup(FileKind("onnx-fused", "int8-dynamic"), 1, 1, 24)
+MIXED = FileKind("onnx", None, (("embeddings", "int4"), ("attention", "int8-dynamic")), 64)
 TIMES = LayerTimes(Times(1.0, 1.5), Times(1.4, 2.1))
 times = st.floats(0.01, 1e4)
 
@@ -41,17 +43,18 @@ def test_what_was_timed_comes_out_again_and_more_layers_take_no_less(one, two, l
 def test_the_cache_gives_what_was_stored_and_adds_to_it():
     assert encoder_times.table() == {}
     encoder_times.store({(LAYER, FAST): TIMES})
-    other = Setup("fp32", 2, 1, 24)
-    encoder_times.store({(LAYER, other): TIMES})
-    assert encoder_times.table() == {(LAYER, FAST): TIMES, (LAYER, other): TIMES}
+    others = {(LAYER, Setup(kind, 2, 1, 24)): TIMES for kind in (FileKind("onnx", "fp32"), MIXED)}
+    encoder_times.store(others)
+    assert encoder_times.table() == {(LAYER, FAST): TIMES, **others}
     assert place_of("x").parent == place_of(encoder_times.place()).parent
     assert recall(encoder_times.place().rsplit("/", 1)[1])
 
 
-def test_another_exporter_or_quantizer_measures_again(monkeypatch):
+@pytest.mark.parametrize("target", encoder_times.TARGETS)
+def test_another_exporter_measures_again(target, monkeypatch):
     encoder_times.store({(LAYER, FAST): TIMES})
     before = encoder_times.place()
-    raise_version(monkeypatch, "exporters", "onnx")
+    raise_version(monkeypatch, "exporters", target)
     assert encoder_times.place() != before
     assert encoder_times.table() == {}
 
@@ -75,7 +78,7 @@ def test_entries_that_cannot_be_read_are_measured_again(key, content):
 
 
 def test_only_encoders_of_known_equal_layers_have_a_layer_shape():
-    weights = Weights(2, ((100, 32),), ((32, 32),), ((32, 2),), 10)
+    weights = Weights(2, ((100, 32),), ((32, 32),), ((32, 64),), ((32, 2),), 10)
     shape = ModelShape(2, 32, 4, 100, 16, architecture="electra", intermediate_size=64, weights=weights)
     assert LayerShape.of(shape) == LayerShape("electra", 32, 64, 4, 16)
     assert LayerShape.of(ModelShape(2, 32, intermediate_size=64)) is None
@@ -83,5 +86,6 @@ def test_only_encoders_of_known_equal_layers_have_a_layer_shape():
 
 
 def test_setups_are_every_combination_once():
-    found = setups(["fp32", "fp32", "fp16"], [(1, 1), (2, 1), (1, 1)], [8, 16])
+    kinds = [FileKind("onnx", precision) for precision in ("fp32", "fp32", "fp16")]
+    found = setups(kinds, [(1, 1), (2, 1), (1, 1)], [8, 16])
     assert len(found) == len(set(found)) == 2 * 2 * 2

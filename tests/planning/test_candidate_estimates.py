@@ -11,13 +11,14 @@ from helpers import quickstart_rows
 from transformers import AutoTokenizer
 
 from edgedistill import api
+from edgedistill.contracts.file_kind import FileKind
 from edgedistill.measuring import encoder_times
 from edgedistill.measuring.encoder_times import LayerShape, LayerTimes, Times, setups
 from edgedistill.planning.candidate_estimates import lengths_of
 from edgedistill.recipe import reading
 
 LAYERS = (LayerShape("electra", 128, 256, 4, 32), LayerShape("electra", 64, 128, 2, 32))
-PRECISIONS = ("fp32", "fp16", "int8-dynamic")
+KINDS = [FileKind("onnx", precision) for precision in ("fp32", "fp16", "int8-dynamic")]
 TIMES = LayerTimes(Times(1.0, 1.5), Times(1.25, 1.875))
 
 
@@ -54,7 +55,7 @@ def test_a_model_without_a_tokenizer_at_hand_is_timed_at_max_length(recipe_file)
 
 def test_figures_follow_from_depth_and_length(tmp_path):
     lengths = lengths_of(reading.load("quickstart"))
-    found = setups(PRECISIONS, [(1, 1)], [lengths.p50, lengths.p95])
+    found = setups(KINDS, [(1, 1)], [lengths.p50, lengths.p95])
     encoder_times.store({(layer, setup): TIMES for layer in LAYERS for setup in found})
     estimates = {one.id: one for one in api.plan("quickstart", out=tmp_path / "run").plan.estimates}
     two, one = (estimates[f"{model}/onnx/fp32/onnxruntime"] for model in ("r1", "r2"))
@@ -67,7 +68,7 @@ def test_figures_follow_from_depth_and_length(tmp_path):
 
 def test_a_plan_with_times_loads_neither_torch_nor_transformers(tmp_path):
     lengths = lengths_of(reading.load("quickstart"))
-    found = setups(PRECISIONS, [(1, 1)], [lengths.p50, lengths.p95])
+    found = setups(KINDS, [(1, 1)], [lengths.p50, lengths.p95])
     encoder_times.store({(layer, setup): TIMES for layer in LAYERS for setup in found})
     api.plan("quickstart", out=tmp_path / "run")  # the shapes are in the cache now
     code = (

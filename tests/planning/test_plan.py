@@ -108,6 +108,7 @@ MIX = "quantize.1={name: small, parts: {embeddings: int4, attention: int8-dynami
 SEARCH = "quantize.1={name: found, search: {max_drop: 0.01, trials: 9}}"
 TOP_K = "signals.form=top-k"
 STATIC = "quantize.1.precision=int8-static"
+MIXED = "quantize.1={name: small, parts: {attention: int8-static}}"
 # Keys of parts that the tiny recipe lacks: the part, a change in it, and what must run again for that.
 KEYS_OF_PARTS = [
     ((), "seeds=[5]", {"r1-seed5", "r2-seed5", "r1-control-seed5", "evaluate-r2-seed5", "report"}),
@@ -143,6 +144,8 @@ KEYS_OF_PARTS = [
     ((), ELSEWHERE, {"ood", "test-r1", "report"}),
     ((STATIC,), "quantize.1.calibration={from: unlabeled}", {"file-r1-onnx-int8-static", "measure"}),
     ((STATIC,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-int8-static", "measure"}),
+    ((MIXED,), "quantize.1.calibration={take: 8}", {"file-r1-onnx-small", "measure"}),
+    ((MIXED,), "quantize.1.calibration={method: entropy}", {"file-r1-onnx-small", "measure"}),
     (
         (STATIC, "quantize.1.calibration={take: 8}"),
         "quantize.1.calibration.from=unlabeled",

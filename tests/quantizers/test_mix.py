@@ -5,8 +5,9 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
-from onnx_graphs import encoder, logits
+from onnx_graphs import WORDS, encoder, logits
 
+from edgedistill.contracts import registry
 from edgedistill.contracts.precision import PARTS, Mix
 from edgedistill.errors import RefusedError
 from edgedistill.exporting.onnx_parts import matrices
@@ -29,6 +30,7 @@ def operators(file, part) -> Counter:
     return Counter(matrix.node.op_type for matrix in matrices(onnx.load(file).graph) if matrix.part == part)
 
 
+METHODS = registry.target("onnx").mix.methods
 PRODUCTS = {"attention": 4, "feed_forward": 2, "head": 1}
 
 
@@ -72,6 +74,54 @@ def test_every_part_in_its_own(source, tmp_path):
         "head": {"MatMulNBits"},
     }
     assert np.isfinite(logits(file)).all()
+
+
+INPUTS = [{"ids": ids[None]} for ids in np.random.default_rng(1).integers(0, WORDS, (20, 8))]
+"""What `logits` runs."""
+
+
+def calibrated(source, folder, inputs=INPUTS, method="minmax", **parts):
+    quantize_mix(source, folder / f"{method}.onnx", Mix(parts), inputs, method)
+    return folder / f"{method}.onnx"
+
+
+@pytest.mark.parametrize("part", PRODUCTS)
+def test_only_products_of_a_calibrated_part_are_between_calibrated_ranges(source, tmp_path, part):
+    """So neither the softmax nor the mask, nor products of two activations."""
+    file = calibrated(source, tmp_path, **{part: "int8-static"})
+    nodes = onnx.load(file).graph.node
+    made_by = {name: node.op_type for node in nodes for name in node.output}
+    multiplied = [node for node in nodes if node.op_type in ("MatMul", "Gemm")]
+    rounded = [node for node in multiplied if all(made_by.get(name) == "DequantizeLinear" for name in node.input[:2])]
+    assert len(rounded) == PRODUCTS[part]
+    ranges = {node.input[0] for node in nodes if node.op_type == "QuantizeLinear"}
+    assert not ranges & {"scores", "shares"}
+    assert operators(file, part).total() == PRODUCTS[part]
+    assert 0 < np.abs(logits(file) - logits(source)).max() < 0.05
+
+
+def test_calibrated_parts_beside_all_others(source, tmp_path):
+    parts = {"embeddings": "int4", "attention": "int8-static", "feed_forward": "int4", "head": "int8-dynamic"}
+    file = calibrated(source, tmp_path, **parts)
+    found = Counter(node.op_type for node in onnx.load(file).graph.node)
+    assert (found["GatherBlockQuantized"], found["MatMulNBits"], found["MatMulInteger"]) == (1, 2, 1)
+    assert found["QuantizeLinear"] > 0
+    assert 0 < np.abs(logits(file) - logits(source)).max() < 0.4
+
+
+def test_ranges_follow_the_inputs_and_the_method(source, tmp_path):
+    narrow = [{"ids": np.full((1, 8), 3)}]
+    (tmp_path / "narrow").mkdir()
+    error, wrong = (
+        np.abs(logits(file) - logits(source)).max()
+        for file in (
+            calibrated(source, tmp_path, feed_forward="int8-static"),
+            calibrated(source, tmp_path / "narrow", narrow, feed_forward="int8-static"),
+        )
+    )
+    assert wrong > 3 * error
+    made = {calibrated(source, tmp_path, method=method, feed_forward="int8-static").read_bytes() for method in METHODS}
+    assert len(made) == len(METHODS)
 
 
 def test_a_layers_own_precision_takes_precedence(tmp_path):

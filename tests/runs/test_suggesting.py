@@ -26,7 +26,7 @@ def own_memory(monkeypatch, tmp_path):
 def by_formula(shape, setup) -> LayerTimes:
     """A layer takes a nanosecond per number in its matrices and token, int8 half of that; the rest 0.1 ms."""
     numbers = 4 * shape.hidden_size**2 + 2 * shape.hidden_size * shape.intermediate_size
-    layer = 1e-6 * numbers * setup.tokens * (0.5 if setup.precision == "int8-dynamic" else 1.0)
+    layer = 1e-6 * numbers * setup.tokens * (0.5 if setup.kind.precision == "int8-dynamic" else 1.0)
     one, two = 0.1 + layer, 0.1 + 2 * layer
     return LayerTimes(Times(one, 1.2 * one), Times(two, 1.2 * two))
 
@@ -134,7 +134,7 @@ def test_wrong_limits_are_refused_in_a_sentence(limit, asked):
     ("recipe", "overrides", "reason"),
     [
         ("stories", [], "text-classification"),
-        ("quickstart", ["export.targets=[openvino]"], "target onnx, which the recipe lacks"),
+        ("quickstart", ["export.targets=[openvino]"], "targets onnx and onnx-fused, which the recipe lacks"),
     ],
 )
 def test_other_tasks_and_targets_have_no_estimate_and_say_so(recipe, overrides, reason, monkeypatch):
@@ -143,6 +143,38 @@ def test_other_tasks_and_targets_have_no_estimate_and_say_so(recipe, overrides, 
     assert found.proposals == ()
     assert reason in found.why
     assert all(one.file_bytes is None and one.p50_ms is None and reason in one.without for one in found.estimates)
+
+
+MIX = "{name: small, parts: {embeddings: int4, attention: int8-dynamic, feed_forward: int4}, block: 64}"
+
+
+def test_fused_files_and_mixes_are_estimated_and_searches_say_why_not(asked):
+    searched = "{name: sought, search: {max_drop: 0.01}}"
+    overrides = ["export.targets=[onnx, onnx-fused]", f"quantize=[{{precision: int2}}, {MIX}, {searched}]"]
+    found = {
+        one.id: one for one in edgedistill.suggest("quickstart", [*overrides, "select.limits.file_mb=1"]).estimates
+    }
+    for model in ("teacher", "r1", "r2"):
+        for name in ("int2", "small"):
+            one = found[f"{model}/onnx/{name}/onnxruntime"]
+            assert one.without is None
+            assert one.file_bytes
+            assert one.p50_ms
+        assert "searched after training" in found[f"{model}/onnx/sought/onnxruntime"].without
+    kinds = {setup.kind for setup in asked[0].setups}
+    assert {(kind.precision, kind.block) for kind in kinds} == {("int2", None), (None, 64)}
+    fused = edgedistill.suggest("quickstart", ["export.targets=[onnx-fused]", "quantize=[{precision: int8-dynamic}]"])
+    assert all(one.file_bytes and one.p50_ms for one in fused.estimates)
+    assert fused.proposals
+    assert {setup.kind.target for setup in asked[-1].setups} == {"onnx-fused"}
+
+
+def test_mixes_of_the_same_parts_are_timed_once_whatever_their_names(asked):
+    edgedistill.suggest("quickstart", [f"quantize=[{MIX}]"])
+    edgedistill.suggest("quickstart", [f"quantize=[{MIX.replace('small', 'other')}]"])
+    assert len(asked) == 1
+    edgedistill.suggest("quickstart", [f"quantize=[{MIX.replace('64', '32')}]"])
+    assert len(asked) == 2
 
 
 def test_an_unknown_family_has_no_estimate(recipe_tree, tmp_path, monkeypatch):

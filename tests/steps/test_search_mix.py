@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -15,12 +18,28 @@ from edgedistill.steps import search_mix
 FOUND = {"name": "found", "search": {"max_drop": 1.0, "trials": 3}}
 MISSED = {"name": "missed", "search": {"max_drop": 0.0, "precisions": ["int2", "int4"], "trials": 1}}
 FAST = {"name": "fast", "search": {"max_drop": 1.0, "prefer": "latency", "trials": 2}}
+KILLED_AT_THE_THIRD = """
+import os, signal, sys
+import edgedistill
+from edgedistill.steps import search_mix
+
+measure, made = search_mix._Trying.measure, []
+
+def measured(self, parts):
+    if len(made) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    made.append(parts)
+    return measure(self, parts)
+
+search_mix._Trying.measure = measured
+edgedistill.run(sys.argv[1], out=sys.argv[2])
+"""
 
 
 @pytest.fixture(scope="module")
 def searched_run(finished_run, data_folder, tmp_path_factory):
     """The first round of the small run, with searched mixes; one loses more than it does."""
-    measure = search_mix._Trying.__call__
+    measure = search_mix._Trying.measure
 
     def worse(self, parts):
         seen = measure(self, parts)
@@ -32,7 +51,7 @@ def searched_run(finished_run, data_folder, tmp_path_factory):
     recipe["rounds"] = recipe["rounds"][:1]
     recipe |= {"quantize": [{"precision": "fp32"}, FOUND, MISSED, FAST], "select": {"prefer": "size"}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_mix._Trying, "__call__", worse)
+        patch.setattr(search_mix._Trying, "measure", worse)
         edgedistill.run(write_recipe(recipe, folder), out=folder / "run")
     return folder / "run"
 
@@ -84,3 +103,24 @@ def test_the_reports_show_every_trial(searched_run):
         assert "int4: embeddings, attention, feed_forward, head" in text
         assert "int8-dynamic: attention" in text
         assert "r1/onnx/missed: none of the 1 mixes that the search tried meets max_drop 0" in text
+
+
+def test_a_killed_search_goes_on_after_its_last_finished_file(finished_run, data_folder, tmp_path, monkeypatch):
+    shutil.copytree(finished_run.folder, tmp_path / "run", symlinks=True)
+    recipe = tiny_recipe(data_folder)
+    slow = {"name": "slow", "search": {"max_drop": 1.0, "prefer": "latency", "trials": 4}}
+    recipe |= {"rounds": recipe["rounds"][:1], "quantize": [{"precision": "fp32"}, slow]}
+    file = write_recipe(recipe, tmp_path)
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_THE_THIRD, file, tmp_path / "run"], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    measure, made = search_mix._Trying.measure, []
+
+    def measured(self, parts):
+        made.append(parts)
+        return measure(self, parts)
+
+    monkeypatch.setattr(search_mix._Trying, "measure", measured)
+    edgedistill.run(file, out=tmp_path / "run")
+    trials = candidate(tmp_path / "run", "slow").search.trials
+    assert len(trials) == 4
+    assert made == [trial.parts for trial in trials[2:]]

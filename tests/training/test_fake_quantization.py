@@ -89,7 +89,7 @@ def test_the_model_computes_as_the_file_does(model, encoded, in_files, precision
 def wrong(right: Arithmetic) -> dict[str, Arithmetic]:
     """The same with one error each."""
     exact = Grid(16, "tensor", "range")
-    coarse = {8: 6, 4: 3, 2: 1}
+    coarse = {8: 6, 4: 2}
     return {
         "inputs in fp32": replace(right, inputs=exact),
         "weights in fp32": replace(right, weights=exact),
@@ -172,16 +172,12 @@ def test_zeros_stay_zeros(grid):
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
-def test_weights_in_blocks_are_rounded_as_onnxruntime_rounds_them(bits):
+def test_weights_in_blocks_are_rounded_as_in_files(bits):
     """A width of 80 is no whole number of blocks."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
-
-    from edgedistill.quantizers._blocks import Blocks, _config
+    from edgedistill.quantizers._blocks import Blocks, rounded
 
     weights = np.random.default_rng(0).normal(size=(24, 80)).astype(np.float32)
-    packed, scales, zeros = DefaultWeightOnlyQuantizer(_config(Blocks(bits))).qbits_block_quant(
-        np.ascontiguousarray(weights.T)
-    )
+    packed, scales, zeros = rounded(weights.T, Blocks(bits))
     zero = np.full(scales.shape, 128) if bits == 8 else unpacked(zeros, bits)[:, : scales.shape[1]]
     levels = unpacked(packed, bits).astype(np.float32) - zero[..., None].astype(np.float32)
     expected = (levels * scales[..., None]).reshape(24, -1)[:, :80]
