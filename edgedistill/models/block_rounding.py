@@ -40,31 +40,38 @@ def in_blocks(values: torch.Tensor, size: int) -> torch.Tensor:
     return torch.nn.functional.pad(values, (0, missing)).unflatten(-1, (-1, size))
 
 
-def round_blocks(groups: torch.Tensor, bits: int) -> Rounded:
-    """The best of all scales, block by block.
+def best_steps(groups: torch.Tensor, bits: int) -> torch.Tensor:
+    """(..., blocks, 1) the distance of each block's ends in levels that rounds it with the least squared error.
 
     Args:
         groups: (..., blocks, size) in fp32.
     """
-    low, high = groups.amin(-1, keepdim=True).clamp(max=0), groups.amax(-1, keepdim=True).clamp(min=0)
     best, least = None, None
-    for steps in STEPS[bits]:
-        tried = _rounded(groups, low, (high - low) / steps, max(steps - (2**bits - 1), 0) / 2, 2**bits - 1)
-        error = (groups - tried.values).square().sum(-1, keepdim=True)
+    for tried in STEPS[bits]:
+        steps = torch.full_like(groups[..., :1], tried)
+        error = (groups - round_blocks(groups, bits, steps).values).square().sum(-1, keepdim=True)
         if best is None or least is None:
-            best, least = tried, error
+            best, least = steps, error
             continue
-        better = error < least
-        best = Rounded(*(torch.where(better, new, old) for new, old in zip(tried, best, strict=True)))
-        least = torch.where(better, error, least)
+        best = torch.where(error < least, steps, best)
+        least = torch.minimum(error, least)
     assert best is not None, "there are scales for these bits"
     return best
 
 
-def _rounded(groups: torch.Tensor, low: torch.Tensor, scale: torch.Tensor, clipped: float, top: int) -> Rounded:
-    """With this scale, whose levels clip so many at the low end; the scale is then fitted to them."""
+def round_blocks(groups: torch.Tensor, bits: int, steps: torch.Tensor | None = None) -> Rounded:
+    """The blocks with these distances of their ends, or the best; scales are fitted to the levels that they lead to.
+
+    Args:
+        groups: (..., blocks, size) in fp32.
+        steps: (..., blocks, 1), in levels.
+    """
+    steps = best_steps(groups, bits) if steps is None else steps
+    top = 2**bits - 1
+    low, high = groups.amin(-1, keepdim=True).clamp(max=0), groups.amax(-1, keepdim=True).clamp(min=0)
+    scale = (high - low) / steps
     scale = torch.where(scale == 0, 1, scale)
-    zero = torch.floor(-low / scale - clipped + 0.5).clamp(0, top)
+    zero = torch.floor(-low / scale - (steps - top).clamp(min=0) / 2 + 0.5).clamp(0, top)
     levels = torch.floor(groups * (1 / scale) + zero + 0.5).clamp(0, top)
     distance = levels - zero
     power = distance.square().sum(-1, keepdim=True)

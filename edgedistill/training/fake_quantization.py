@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,16 @@ from torch import nn
 
 from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import UserError
-from edgedistill.models.block_rounding import in_blocks, round_blocks
+from edgedistill.models.block_rounding import best_steps, in_blocks, round_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Grids = dict[nn.Module, Grid]
 """The grid of each layer's weights."""
+_SEARCHED_EVERY = 16
+"""Steps of training for which the weights keep the distance of their levels, whose search takes longer than a small
+product. Whenever the model is judged it is searched again, and once until the weights change."""
 
 
 def on_grid(values: torch.Tensor, grid: Grid, among: torch.Tensor | None = None) -> torch.Tensor:
@@ -34,7 +38,7 @@ def on_grid(values: torch.Tensor, grid: Grid, among: torch.Tensor | None = None)
     """
     with torch.no_grad():
         groups = _groups(values.float(), grid)
-        if isinstance(grid.shared_by, int) and grid.ends == "range":
+        if _searched(grid):
             nearest = round_blocks(groups, grid.bits).values
         else:
             scale, zero = _scale_and_zero(groups if among is None else _groups(among.float(), grid), grid)
@@ -42,6 +46,39 @@ def on_grid(values: torch.Tensor, grid: Grid, among: torch.Tensor | None = None)
         if _in_blocks(grid):
             nearest = nearest.flatten(-2)[..., : values.shape[-1]]
     return nearest + (values - values.detach())
+
+
+@dataclass
+class _Weights:
+    """A layer's weights on a grid whose scales are searched."""
+
+    layer: nn.Linear
+    grid: Grid
+    steps: torch.Tensor | None = None
+    """As last searched."""
+    age: int = 0
+    """Changes of the weights since."""
+    seen: torch.Tensor | None = None
+    """The weights when they were last rounded; their versions don't tell, since fused optimizers leave them as they
+    are."""
+    nearest: torch.Tensor | None = None
+    """What they were rounded to."""
+
+    def __call__(self) -> torch.Tensor:
+        """The nearest numbers, in fp32; the gradient is that of the weights."""
+        weight = self.layer.weight
+        with torch.no_grad():
+            outdated = self.seen is None or not torch.equal(self.seen, weight)
+            if self.nearest is None or outdated or (self.age and not self.layer.training):
+                self.nearest, self.seen = self._rounded(weight.float()), weight.clone()
+        return self.nearest + (weight - weight.detach())
+
+    def _rounded(self, exact: torch.Tensor) -> torch.Tensor:
+        groups = _groups(exact, self.grid)
+        self.age += 1
+        if self.steps is None or self.age == _SEARCHED_EVERY or not self.layer.training:
+            self.steps, self.age = best_steps(groups, self.grid.bits), 0
+        return round_blocks(groups, self.grid.bits, self.steps).values.flatten(-2)[..., : exact.shape[-1]]
 
 
 @contextmanager
@@ -59,7 +96,8 @@ def fake_quantized(model: PreTrainedModel, arithmetic: Arithmetic) -> Iterator[G
     used: Grids = {}
     for layer in layers:
         if isinstance(layer, nn.Linear):
-            layer.forward = partial(_product, layer, arithmetic, used)  # type: ignore[method-assign]
+            weights = _weights_of(layer, arithmetic.weights)
+            layer.forward = partial(_product, layer, weights, arithmetic, used)  # type: ignore[method-assign]
         else:
             layer.forward = partial(_lookup, layer, arithmetic, used)  # type: ignore[method-assign]
     try:
@@ -82,13 +120,19 @@ def round_weights(model: PreTrainedModel, arithmetic: Arithmetic, run: Callable[
             layer.weight.copy_(on_grid(layer.weight, grid))  # type: ignore[arg-type,operator]
 
 
-def _product(layer: nn.Linear, arithmetic: Arithmetic, used: Grids, inputs: torch.Tensor) -> torch.Tensor:
+def _weights_of(layer: nn.Linear, grid: Grid) -> Callable[[], torch.Tensor]:
+    """Rounds its weights as they are when it is called."""
+    return _Weights(layer, grid) if _searched(grid) else lambda: on_grid(layer.weight, grid)
+
+
+def _product(
+    layer: nn.Linear, weights: Callable[[], torch.Tensor], arithmetic: Arithmetic, used: Grids, inputs: torch.Tensor
+) -> torch.Tensor:
     # Without a bias, the exporter writes a plain product whatever the input.
     if inputs.ndim == 2 and layer.bias is not None and not arithmetic.vectors:
         return nn.functional.linear(inputs, layer.weight, layer.bias)
     used[layer] = arithmetic.weights
-    weight = on_grid(layer.weight, arithmetic.weights)
-    return nn.functional.linear(on_grid(inputs, arithmetic.inputs), weight, layer.bias)
+    return nn.functional.linear(on_grid(inputs, arithmetic.inputs), weights(), layer.bias)
 
 
 def _lookup(layer: nn.Embedding, arithmetic: Arithmetic, used: Grids, ids: torch.Tensor) -> torch.Tensor:
@@ -100,6 +144,11 @@ def _lookup(layer: nn.Embedding, arithmetic: Arithmetic, used: Grids, ids: torch
 def _has_matrix(module: nn.Module) -> bool:
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     return weight is not None and weight.ndim > 1
+
+
+def _searched(grid: Grid) -> bool:
+    """Whether scales are those of least squared error."""
+    return _in_blocks(grid) and grid.ends == "range"
 
 
 def _in_blocks(grid: Grid) -> bool:

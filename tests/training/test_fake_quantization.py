@@ -16,7 +16,9 @@ from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2For
 from edgedistill.contracts import registry
 from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import UserError
+from edgedistill.models.block_rounding import best_steps
 from edgedistill.models.loading import load_tokenizer
+from edgedistill.training import fake_quantization
 from edgedistill.training.fake_quantization import fake_quantized, on_grid, round_weights
 
 EVERY = [name for name in registry.names("quantizers") if registry.quantizer(name).arithmetic is not None]
@@ -199,3 +201,47 @@ def test_layers_of_unknown_arithmetic_are_refused():
     ):
         pass
     assert not any("forward" in vars(module) for module in model.modules() if isinstance(module, nn.Linear))
+
+
+def searches(monkeypatch) -> list[int]:
+    """The number of values of every search for scales from now on."""
+    found: list[int] = []
+
+    def counted(groups, bits):
+        found.append(groups.numel())
+        return best_steps(groups, bits)
+
+    monkeypatch.setattr(fake_quantization, "best_steps", counted)
+    return found
+
+
+def test_scales_are_searched_every_few_steps_and_whenever_the_model_is_judged(monkeypatch):
+    torch.manual_seed(0)
+    layer, grid = nn.Linear(64, 8), Grid(2, 32, "range")
+    weights, found = fake_quantization._Weights(layer, grid), searches(monkeypatch)
+    counts = []
+    for _ in range(40):
+        weights()
+        with torch.no_grad():
+            layer.weight += 0.01 * torch.randn(8, 64)
+        counts.append(len(found))
+    assert [counts[step] for step in (0, 15, 16, 31, 32)] == [1, 1, 2, 2, 3]
+    layer.eval()
+    for _ in range(3):  # whatever is asked of a model that does not change
+        assert torch.equal(weights(), on_grid(layer.weight, grid))
+    assert len(found) == 4
+    layer.train()
+    assert torch.equal(weights(), on_grid(layer.weight, grid))
+    assert len(found) == 4
+
+
+def test_between_searches_the_nearest_numbers_are_those_of_the_weights_now():
+    torch.manual_seed(0)
+    layer, grid = nn.Linear(64, 8), Grid(2, 32, "range")
+    weights = fake_quantization._Weights(layer, grid)
+    weights()
+    with torch.no_grad():
+        layer.weight *= 2
+    torch.testing.assert_close(weights(), on_grid(layer.weight, grid))
+    weights().sum().backward()
+    assert torch.equal(layer.weight.grad, torch.ones(8, 64))
