@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Grids = dict[nn.Module, Grid]
 """The grid of each layer's weights."""
 _SEARCHED_EVERY = 16
-"""Steps of training for which the weights keep the distance of their levels, whose search takes longer than a small
-product. Whenever the model is judged it is searched again, and once until the weights change."""
+"""Steps of training for which weights keep the distance of their levels, whose search takes longer than a small
+product. It is searched again whenever the model is put in training or evaluation mode, as in each epoch."""
 
 
 def on_grid(values: torch.Tensor, grid: Grid, among: torch.Tensor | None = None) -> torch.Tensor:
@@ -68,15 +68,19 @@ class _Weights:
         """The nearest numbers, in fp32; the gradient is that of the weights."""
         weight = self.layer.weight
         with torch.no_grad():
-            outdated = self.seen is None or not torch.equal(self.seen, weight)
-            if self.nearest is None or outdated or (self.age and not self.layer.training):
+            if self.nearest is None or self.seen is None or not torch.equal(self.seen, weight):
                 self.nearest, self.seen = self._rounded(weight.float()), weight.clone()
         return self.nearest + (weight - weight.detach())
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """The layer's own, and search again."""
+        self.steps = self.nearest = None
+        return type(self.layer).train(self.layer, mode)
 
     def _rounded(self, exact: torch.Tensor) -> torch.Tensor:
         groups = _groups(exact, self.grid)
         self.age += 1
-        if self.steps is None or self.age == _SEARCHED_EVERY or not self.layer.training:
+        if self.steps is None or self.age == _SEARCHED_EVERY:
             self.steps, self.age = best_steps(groups, self.grid.bits), 0
         return round_blocks(groups, self.grid.bits, self.steps).values.flatten(-2)[..., : exact.shape[-1]]
 
@@ -95,9 +99,13 @@ def fake_quantized(model: PreTrainedModel, arithmetic: Arithmetic) -> Iterator[G
         raise UserError(f"'quantize' in a stage supports linear layers and tables, but the student has a {kind} layer")
     used: Grids = {}
     for layer in layers:
-        if isinstance(layer, nn.Linear):
-            weights = _weights_of(layer, arithmetic.weights)
+        if isinstance(layer, nn.Linear) and _searched(arithmetic.weights):
+            weights = _Weights(layer, arithmetic.weights)
             layer.forward = partial(_product, layer, weights, arithmetic, used)  # type: ignore[method-assign]
+            layer.train = weights.train  # type: ignore[method-assign]
+        elif isinstance(layer, nn.Linear):
+            nearest = partial(_nearest, layer, arithmetic.weights)
+            layer.forward = partial(_product, layer, nearest, arithmetic, used)  # type: ignore[method-assign]
         else:
             layer.forward = partial(_lookup, layer, arithmetic, used)  # type: ignore[method-assign]
     try:
@@ -105,6 +113,7 @@ def fake_quantized(model: PreTrainedModel, arithmetic: Arithmetic) -> Iterator[G
     finally:
         for layer in layers:
             del layer.forward
+            layer.__dict__.pop("train", None)
 
 
 def round_weights(model: PreTrainedModel, arithmetic: Arithmetic, run: Callable[[PreTrainedModel], object]) -> None:
@@ -120,9 +129,9 @@ def round_weights(model: PreTrainedModel, arithmetic: Arithmetic, run: Callable[
             layer.weight.copy_(on_grid(layer.weight, grid))  # type: ignore[arg-type,operator]
 
 
-def _weights_of(layer: nn.Linear, grid: Grid) -> Callable[[], torch.Tensor]:
-    """Rounds its weights as they are when it is called."""
-    return _Weights(layer, grid) if _searched(grid) else lambda: on_grid(layer.weight, grid)
+def _nearest(layer: nn.Linear, grid: Grid) -> torch.Tensor:
+    """A layer's weights as they are now, on a grid."""
+    return on_grid(layer.weight, grid)
 
 
 def _product(

@@ -215,24 +215,27 @@ def searches(monkeypatch) -> list[int]:
     return found
 
 
-def test_scales_are_searched_every_few_steps_and_whenever_the_model_is_judged(monkeypatch):
+def test_scales_are_searched_every_few_steps_and_whenever_the_mode_changes(monkeypatch):
     torch.manual_seed(0)
-    layer, grid = nn.Linear(64, 8), Grid(2, 32, "range")
-    weights, found = fake_quantization._Weights(layer, grid), searches(monkeypatch)
-    counts = []
-    for _ in range(40):
-        weights()
-        with torch.no_grad():
-            layer.weight += 0.01 * torch.randn(8, 64)
-        counts.append(len(found))
-    assert [counts[step] for step in (0, 15, 16, 31, 32)] == [1, 1, 2, 2, 3]
-    layer.eval()
-    for _ in range(3):  # whatever is asked of a model that does not change
-        assert torch.equal(weights(), on_grid(layer.weight, grid))
-    assert len(found) == 4
-    layer.train()
-    assert torch.equal(weights(), on_grid(layer.weight, grid))
-    assert len(found) == 4
+    model = nn.Sequential(nn.Linear(64, 8))
+    found, counts = searches(monkeypatch), []
+    with fake_quantized(model, arithmetic_of("int2")):
+        for _ in range(40):
+            model(torch.ones(1, 1, 64))
+            with torch.no_grad():
+                model[0].weight += 0.01 * torch.randn(8, 64)
+            counts.append(len(found))
+        assert [counts[step] for step in (0, 15, 16, 31, 32)] == [1, 1, 2, 2, 3]
+        for change in (model.eval, model.train):
+            change()
+            before = len(found)
+            for _ in range(3):  # of a model that does not change
+                expected = nn.functional.linear(torch.ones(64), on_grid(model[0].weight, Grid(2, 32, "range")))
+                torch.testing.assert_close(
+                    model(torch.ones(1, 1, 64))[0, 0], expected + model[0].bias, atol=1e-3, rtol=0
+                )
+            assert len(found) == before + 1
+    assert "train" not in vars(model[0])
 
 
 def test_between_searches_the_nearest_numbers_are_those_of_the_weights_now():
