@@ -12,6 +12,7 @@ from edgedistill.isolation import environments
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
 from edgedistill.recipe.schema import Compute
+from edgedistill.steps.kinds import evaluate
 
 
 @pytest.fixture
@@ -100,6 +101,7 @@ def test_the_versions_of_a_runtime_in_an_environment_of_its_own_are_that_environ
 def test_a_model_is_evaluated_where_the_recipe_computes(recipe):
     elsewhere = recipe.model_copy(update={"compute": Compute(device="mps")})
     for own, device in ((recipe, "cpu"), (elsewhere, "mps")):
-        steps = [step for step in make_plan(own, fingerprints.look_up(own)).steps if step.kind.name == "evaluate"]
-        assert steps
-        assert {step.settings.compute.device for step in steps} == {device}
+        settings = [step.settings for step in make_plan(own, fingerprints.look_up(own)).steps]
+        asked = [own for own in settings if isinstance(own, evaluate.Settings)]
+        assert asked
+        assert {own.compute.device for own in asked} == {device}

@@ -217,25 +217,24 @@ def searches(monkeypatch) -> list[int]:
 
 def test_scales_are_searched_every_few_steps_and_whenever_the_mode_changes(monkeypatch):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 8))
+    layer = nn.Linear(64, 8)
+    model = nn.Sequential(layer)
     found, counts = searches(monkeypatch), []
     with fake_quantized(model, arithmetic_of("int2")):
         for _ in range(40):
             model(torch.ones(1, 1, 64))
             with torch.no_grad():
-                model[0].weight += 0.01 * torch.randn(8, 64)
+                layer.weight += 0.01 * torch.randn(8, 64)
             counts.append(len(found))
         assert [counts[step] for step in (0, 15, 16, 31, 32)] == [1, 1, 2, 2, 3]
         for change in (model.eval, model.train):
             change()
             before = len(found)
             for _ in range(3):  # of a model that does not change
-                expected = nn.functional.linear(torch.ones(64), on_grid(model[0].weight, Grid(2, 32, "range")))
-                torch.testing.assert_close(
-                    model(torch.ones(1, 1, 64))[0, 0], expected + model[0].bias, atol=1e-3, rtol=0
-                )
+                expected = nn.functional.linear(torch.ones(64), on_grid(layer.weight, Grid(2, 32, "range")))
+                torch.testing.assert_close(model(torch.ones(1, 1, 64))[0, 0], expected + layer.bias, atol=1e-3, rtol=0)
             assert len(found) == before + 1
-    assert "train" not in vars(model[0])
+    assert "train" not in vars(layer)
 
 
 def test_between_searches_the_nearest_numbers_are_those_of_the_weights_now():
