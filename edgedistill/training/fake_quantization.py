@@ -72,7 +72,7 @@ class _Weights:
                 self.nearest, self.seen = self._rounded(weight.float()), weight.clone()
         return self.nearest + (weight - weight.detach())
 
-    def train(self, mode: bool = True) -> nn.Module:
+    def train(self, mode: bool = True) -> nn.Linear:
         """The layer's own, and search again."""
         self.steps = self.nearest = None
         return type(self.layer).train(self.layer, mode)
