@@ -15,6 +15,7 @@ from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.system.quiet import quiet
 from edgedistill_exporters.causal import tie
 from edgedistill_exporters.onnx_notes import drop_notes, drop_unread, values
+from edgedistill_exporters.onnx_rotary import rotate_apart
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -53,6 +54,7 @@ def graph_of(request: FileRequest) -> onnx_ir.Model:
         # the fusions skip it if there could be more texts. Prompts and single tokens may be batched, and nothing needs
         # more of a cache.
         fuse_for_onnxruntime(graph, "cpu")
+        rotate_apart(graph)
         _rename(graph, {_ONE: LAYOUT.batch})
     drop_notes(graph)
     return graph

@@ -148,7 +148,7 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
 
 TARGET = Target(
     api=1,
-    version=6,
+    version=7,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),

@@ -66,7 +66,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 TARGET = Target(
     api=1,
-    version=2,
+    version=3,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxruntime")),

@@ -93,7 +93,7 @@ def _build(model: Path, folder: Path, precision: str) -> None:
 
 TARGET = Target(
     api=1,
-    version=2,
+    version=3,
     precisions=PRECISIONS,
     runtimes=("onnxruntime-genai",),
     packages=Packages(

@@ -15,9 +15,8 @@ FOLDER = shipped()["stories"].parent / "stories"
 FILE = "r1/onnx/fp32/onnxruntime"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    place = tmp_path_factory.mktemp("language")
+def run_in(place, student, **more):
+    """A run with 24 test texts of rising length."""
     sources = {}
     for split, count in (("train", 8), ("validation", 6), ("test", 24)):
         lines = (FOLDER / f"{split}.jsonl").read_text().splitlines()[:count]
@@ -30,14 +29,32 @@ def run(tmp_path_factory):
         "task": {"type": "text-generation", "metrics": ["bits_per_byte", "next_token_accuracy"]},
         "data": sources | {"max_length": 32},
         "teacher": {"model": str(FOLDER / "teacher")},
-        "rounds": [{"id": "r1", "student": {"init": "keep_layers", "layers": 2}, "stages": [stage]}],
+        "rounds": [{"id": "r1", "student": student, "stages": [stage]}],
         "control": False,
         "export": {"teacher": False},
         "measure": {"min_seconds": 0.05, "prompts": [8, 24, 9999]},
         "select": {"limits": {"tokens_per_s": 0.001}},
+        **more,
     }
     edgedistill.run(write_recipe(recipe, place), out=place / "run", store=place / "store")
     return place / "run"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return run_in(tmp_path_factory.mktemp("language"), {"init": "keep_layers", "layers": 2})
+
+
+def test_a_student_of_fewer_tokens_is_judged_in_its_own(tmp_path):
+    student = {"init": "shrink", "from": "teacher", "parameters": 150_000, "vocabulary": 400}
+    results = load_results(run_in(tmp_path, student, measure={"min_seconds": 0.05, "prompts": [8]}))
+    short, long = results.by_size
+    assert set(short.figures) == set(long.figures) == {"teacher", "r1", "r1/onnx/fp32/onnxruntime"}
+    whole = {figure.metric: figure.value for figure in results.rounds[0].figures if figure.split == "test"}
+    shown = [group.figures["r1"][0] for group in results.by_size]
+    assert {figure.metric for figure in shown} == {"bits_per_byte"}
+    low, high = sorted(figure.value for figure in shown)
+    assert low <= whole["bits_per_byte"] <= high
 
 
 def test_the_file_is_timed_on_prompts_that_the_model_reads(run):

@@ -84,12 +84,13 @@ def collect(files: RunFiles) -> Results:
 
 
 def _on_test(files: RunFiles) -> dict[str, tuple[Answers, References]]:
-    """Answers of the PyTorch models on the recipe's data and of all files, and the references."""
-    references = files.questions("test").references
-    found = {name: (files.answers(name, "test"), references) for name in ("teacher", *files.rounds_on_recipe_data)}
+    """Answers of the PyTorch models on the recipe's data and of all files, and the references in their tokens."""
+    models = ("teacher", *files.rounds_on_recipe_data)
+    found = {model: (files.answers(model, "test"), files.questions("test", model).references) for model in models}
     rows = {row.verify_key: row for row in native_candidates(files.settings.candidates) if files.failure(row) is None}
     for row in rows.values():
-        found["/".join(row.verify_key)] = (files.file_answers(row, "test"), references)
+        asked = files.questions("test", row.model).references
+        found["/".join(row.verify_key)] = (files.file_answers(row, "test"), asked)
     return found
 
 

@@ -193,3 +193,13 @@ def test_stories_are_told_as_torch_tells_them(tmp_path):
     together = np.array(list(generate_batch(decoder, prompts, 64))).T
     assert ENDED not in together
     assert together.tolist() == expected
+
+
+def test_heads_that_onnxruntime_could_rotate_itself_are_rotated_apart(tmp_path):
+    """In a padded batch it would continue the shorter texts as if they were as long as the longest."""
+    model = tiny(hidden_size=96, head_dim=16)
+    made = EXPORTER.make(causal_request(model), tmp_path / "model.onnx")
+    assert {(check.batch, check.length) for check in made.checks} >= {(3, 37)}
+    nodes = onnx.load(tmp_path / "model.onnx").graph.node
+    assert not any(a.name == "do_rotary" for node in nodes for a in node.attribute)
+    assert sum(node.op_type == "RotaryEmbedding" for node in nodes) == 2 * model.config.num_hidden_layers
