@@ -33,6 +33,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,6 +41,9 @@ from bench.peers.step_job import UNTIMED, StepJob, Stepped
 from bench.peers.turns import Program, run_in_turns
 from bench.record import RESULTS, Goal, record
 from edgedistill.arrays import Floats, Integers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 ARMS = {
     "trl": ("TRL GKDTrainer", "trl_gkd"),
@@ -121,10 +125,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     for name in ("teacher", "data", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
-    parser.add_argument("--batch", type=int, default=32, help="sequences a step")
+    parser.add_argument("--batch", type=int, default=32, help="sequences per step")
     parser.add_argument("--length", type=int, default=512, help="tokens of a sequence")
     parser.add_argument("--turns", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=12, help="steps in a turn")
+    parser.add_argument("--steps", type=int, default=12, help="steps per turn")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--arms", nargs="+", choices=ARMS, help="default: all that the device can run")
@@ -201,7 +205,7 @@ def prepare(given: argparse.Namespace) -> tuple[float, dict[str, float], dict[st
         "student": student.num_parameters(),
         "teacher": teacher.num_parameters(),
         "teacher weights": "given" if weights else "random",
-        "tokens a step": given.batch * given.length,
+        "tokens per step": given.batch * given.length,
     }
     if given.device == "cuda":
         torch.cuda.empty_cache()
@@ -216,7 +220,7 @@ def texts(file: Path) -> Iterator[str]:
         yield from batch.column(0).to_pylist()
 
 
-def sequences(found: Iterator[str], tokenizer: object, count: int, length: int) -> Integers:
+def sequences(found: Iterator[str], tokenizer: PreTrainedTokenizerBase, count: int, length: int) -> Integers:
     """(count, length) tokens of consecutive texts, each followed by the end of text.
 
     Raises:
@@ -224,7 +228,7 @@ def sequences(found: Iterator[str], tokenizer: object, count: int, length: int) 
     """
     ids: list[int] = []
     for text in found:
-        ids += [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]  # type: ignore[operator,attr-defined]
+        ids += [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         if len(ids) >= count * length:
             return np.array(ids[: count * length], np.int64).reshape(count, length)
     raise SystemExit(f"--data: has {len(ids)} tokens, expected {count * length} for these steps")

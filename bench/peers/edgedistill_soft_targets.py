@@ -115,7 +115,7 @@ def main() -> None:
         ),
         losses=(("kl", 1.0),),
         seed=job.seed,
-        compute=Compute(device=job.device, precision="bf16"),  # type: ignore[arg-type]
+        compute=Compute(device=job.device, precision="bf16"),
         judge=lambda _student: 0.0,
         metric=Metric("none", "lower", lambda _answers, _references: np.zeros((0, 1)), lambda _rows: 0.0),
     )

@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 @dataclass(frozen=True)
 class Work:
-    """Operations a token."""
+    """Operations per token."""
 
     student: float
     """Forward and backward, with its head."""
@@ -31,7 +31,7 @@ class Work:
 
 
 def work(student: PreTrainedModel, teacher: PreTrainedModel, length: int) -> Work:
-    """Of one step of soft targets, a token of sequences of `length`.
+    """Of training on soft targets, per token of sequences of `length`.
 
     Two operations for each weight that is multiplied in a forward pass, four more in a backward pass (Kaplan et al.
     2020, section 2.1); recomputation, normalisation, softmax and the loss are not counted.
@@ -41,7 +41,7 @@ def work(student: PreTrainedModel, teacher: PreTrainedModel, length: int) -> Wor
 
 
 def _forward(model: PreTrainedModel, length: int) -> float:
-    """Operations a token: weights of linear layers, the head, and attention, of which causality needs half."""
+    """Operations per token: weights of linear layers, the head, and attention, of which causality needs half."""
     multiplied = sum(
         layer.weight.numel() for name, layer in model.base_model.named_modules() if isinstance(layer, torch.nn.Linear)
     )
@@ -62,7 +62,7 @@ def _head(model: PreTrainedModel) -> int:
 
 
 def peak_flops(device: str, size: int, seconds: float = 1.0) -> float:
-    """Operations a second of a large product in bf16, the best of those within some seconds."""
+    """Operations per second of a large product in bf16, the best of those within some seconds."""
     one, other = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end or best == float("inf"):

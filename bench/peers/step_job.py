@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from bench.peers.job import Turns
 
 UNTIMED = 2
-"""Steps at the begin of each turn that are not timed: the memory given back between turns is allocated again."""
+"""Steps at the start of each turn that are not timed: the memory given back between turns is allocated again."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class StepJob:
     """Folders of transformers; the student's weights are where all programs start."""
     out: str
     arm: str
-    device: str
+    device: Literal["cpu", "cuda"]
     batch: int
     turns: int
     steps_per_turn: int
@@ -55,7 +56,7 @@ class Stepped:
     seconds: list[float]
     """Of the timed steps of each turn; the first turn warms up."""
     losses: list[float]
-    """KL(teacher || student) in nats a token, by step."""
+    """KL(teacher || student) in nats per token, by step."""
     peak_bytes: int
     """Allocated on the GPU, or resident; the first turn is left out on a GPU."""
     recording_seconds: float = 0.0

@@ -32,20 +32,23 @@ class WatchedTrainer(GKDTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        loss: torch.Tensor = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = self.loss_of(model, inputs, num_items_in_batch)
         self.clock.losses.append(loss.detach())
+        return loss
+
+    def loss_of(
+        self, model: PreTrainedModel, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | None
+    ) -> torch.Tensor:
+        """TRL's own."""
+        loss: torch.Tensor = super().compute_loss(model, inputs, False, num_items_in_batch)
         return loss
 
 
 class ChunkedTrainer(WatchedTrainer):
     """The same loss by TRL's chunked divergence."""
 
-    def compute_loss(
-        self,
-        model: PreTrainedModel,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+    def loss_of(
+        self, model: PreTrainedModel, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | None
     ) -> torch.Tensor:
         given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         self.teacher_model.eval()
@@ -53,6 +56,7 @@ class ChunkedTrainer(WatchedTrainer):
             own = model.base_model(**given, use_cache=False).last_hidden_state[:, :-1]
             with torch.no_grad():
                 said = self.teacher_model.base_model(**given, use_cache=False).last_hidden_state[:, :-1]
+            loss: torch.Tensor
             loss, _, _ = _chunked_divergence_loss(
                 own,
                 said,
@@ -62,9 +66,7 @@ class ChunkedTrainer(WatchedTrainer):
                 self.beta,
                 num_items_in_batch=num_items_in_batch,
             )
-        self.clock.losses.append(loss.detach())
-        found: torch.Tensor = loss
-        return found
+        return loss
 
 
 class Steps(TrainerCallback):
