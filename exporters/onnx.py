@@ -25,6 +25,7 @@ from edgedistill.system.quiet import quiet
 from edgedistill_exporters import causal_onnx
 from edgedistill_exporters.causal import compare, is_causal
 from edgedistill_exporters.onnx_notes import drop_notes, drop_unread
+from edgedistill_exporters.onnx_one_token import read_one_token
 from edgedistill_exporters.onnx_residuals import keep_residuals_apart
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.items import Column
 
-_GRAPH = Graph(around=5100, layer=7000)
+_GRAPH = Graph(around=3990, layer=5060)
 PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, sizing=plain(4, _GRAPH))} | {
     name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
@@ -106,6 +107,7 @@ def _graph_of(request: FileRequest) -> onnx_ir.Model:
     graph: onnx_ir.Model = exported.program
     drop_unread(graph)
     keep_residuals_apart(graph)
+    read_one_token(graph)
     _name_axes(graph, request)
     drop_notes(graph)
     return graph
@@ -148,7 +150,7 @@ def _fits_inline(graph: onnx_ir.Model) -> bool:
 
 TARGET = Target(
     api=1,
-    version=7,
+    version=8,
     precisions=PRECISIONS,
     runtimes=("onnxruntime",),
     packages=Packages(imports=("onnx", "onnxscript", "onnxruntime")),

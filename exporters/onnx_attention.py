@@ -1,4 +1,7 @@
-"""Attention in an ONNX graph: finds it as `plain_attention` traces it, and replaces it with ONNX Runtime's operator."""
+"""Attention in an ONNX graph: finds it as `plain_attention` traces it, and replaces it with ONNX Runtime's operators:
+`Attention`, which holds the projections, where queries, keys and values are of the same tokens, and otherwise (a last
+layer that is read for one token, `onnx_one_token`) `MultiHeadAttention`.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ class _Projection:
 
     source: onnx_ir.Value
     """(B, T, H)."""
+    product: onnx_ir.Value
+    """(B, T, heads * size), before the bias."""
     weights: Array
     """(H, heads * size)."""
     bias: Array
@@ -40,7 +45,13 @@ class _Attention:
     scale: float
     masked: bool
     output: onnx_ir.Value
-    """(B, T, heads * size)."""
+    """(B, T, heads * size), of the tokens of the queries."""
+
+    @property
+    def same_tokens(self) -> bool:
+        """Whether queries are of the same tokens as keys and values."""
+        query, key, _ = self.projections
+        return query.source is key.source
 
 
 def fuse_attention(graph: onnx_ir.Model) -> int:
@@ -79,7 +90,7 @@ def _attention_around(softmax: onnx_ir.Node) -> _Attention | None:
     query, key, value = parts
     if query is None or key is None or value is None:
         return None
-    same = query.source is key.source is value.source and query.heads == key.heads == value.heads
+    same = key.source is value.source and query.heads == key.heads == value.heads
     if not same or not query.weights.shape == key.weights.shape == value.weights.shape:
         return None
     return _Attention((query, key, value), float(scale.reshape(())), masked, merged.outputs[0])
@@ -97,31 +108,28 @@ def _projection(value: onnx_ir.Value | None, turned: tuple[int, ...]) -> _Projec
     weights, bias, shape = _constant(product.inputs[1]), _constant(added.inputs[1]), divided.outputs[0].shape
     if weights is None or bias is None or shape is None or not isinstance(shape[2], int):
         return None
-    return _Projection(product.inputs[0], weights, bias, shape[2])
+    return _Projection(product.inputs[0], product.outputs[0], weights, bias, shape[2])
 
 
 def _replace(graph: onnx_ir.Model, layer: _Attention, mask: onnx_ir.Value | None, name: str) -> None:
     """Put the operator where the layer's attention ends."""
     import onnx_ir
 
-    weights = np.concatenate([part.weights for part in layer.projections], axis=1)
-    bias = np.concatenate([part.bias for part in layer.projections])
-    made = [
-        onnx_ir.Value(name=f"{name}.{kind}", const_value=onnx_ir.tensor(array))
-        for kind, array in (("weight", weights), ("bias", bias))
-    ]
-    for value in made:
+    def stored(kind: str, array: Array) -> onnx_ir.Value:
+        value = onnx_ir.Value(name=f"{name}.{kind}", const_value=onnx_ir.tensor(array))
         graph.graph.register_initializer(value)
-    attention = onnx_ir.node(
-        "Attention",
-        [layer.projections[0].source, *made, *([mask] if layer.masked else [])],
-        {
-            "num_heads": layer.projections[0].heads,
-            "scale": layer.scale,
-        },
-        domain=DOMAIN,
-        name=name,
-    )
+        return value
+
+    query, key, value = layer.projections
+    bias = stored("bias", np.concatenate([part.bias for part in layer.projections]))
+    masks = [mask] if layer.masked else []
+    if layer.same_tokens:
+        weights = stored("weight", np.concatenate([part.weights for part in layer.projections], axis=1))
+        kind, inputs = "Attention", [query.source, weights, bias, *masks]
+    else:
+        kind, inputs = "MultiHeadAttention", [query.product, key.product, value.product, bias, *masks]
+    options = {"num_heads": query.heads, "scale": layer.scale}
+    attention = onnx_ir.node(kind, inputs, options, domain=DOMAIN, name=name)
     before = layer.output.producer()
     assert before is not None
     graph.graph.insert_before(before, attention)

@@ -15,7 +15,10 @@ def drop_unread(graph: onnx_ir.Model) -> None:
 
 
 def drop_notes(graph: onnx_ir.Model) -> None:
-    """Remove each operator's source location: paths of this machine, and half of a small model's file."""
+    """Remove each operator's source location, which holds paths of this machine and is half of a small model's file,
+    and the signature of the traced program, which names every weight once more."""
+    for whole in (graph, graph.graph):
+        whole.metadata_props.clear()
     for node in graph.graph.all_nodes():
         node.metadata_props.clear()
         node.doc_string = None

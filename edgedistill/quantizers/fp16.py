@@ -27,5 +27,5 @@ QUANTIZER = Quantizer(
     file="model_fp16.onnx",
     bytes_per_parameter=2.0,
     quantize=quantize,
-    sizing=plain(2, Graph(around=5250, layer=7000)),
+    sizing=plain(2, Graph(around=4100, layer=5060)),
 )

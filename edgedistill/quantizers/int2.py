@@ -14,5 +14,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=0.7,
     quantize=quantizing(2, 8),
     arithmetic=arithmetic(2, 8),
-    sizing=in_blocks(2, 8, BLOCK, Graph(around=7000, layer=8200)),
+    sizing=in_blocks(2, 8, BLOCK, Graph(around=5330, layer=6260)),
 )

@@ -14,5 +14,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=0.8,
     quantize=quantizing(4, 8),
     arithmetic=arithmetic(4, 8),
-    sizing=in_blocks(4, 8, BLOCK, Graph(around=7000, layer=8200)),
+    sizing=in_blocks(4, 8, BLOCK, Graph(around=5330, layer=6260)),
 )

@@ -14,5 +14,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=0.64,
     quantize=quantizing(4, 4),
     arithmetic=arithmetic(4, 4),
-    sizing=in_blocks(4, 4, BLOCK, Graph(around=7300, layer=8200)),
+    sizing=in_blocks(4, 4, BLOCK, Graph(around=5630, layer=6260)),
 )

@@ -15,5 +15,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=1.13,
     quantize=quantizing(8, 8),
     arithmetic=arithmetic(8, 8),
-    sizing=in_blocks(8, 8, BLOCK, Graph(around=7000, layer=7900)),
+    sizing=in_blocks(8, 8, BLOCK, Graph(around=5330, layer=5960)),
 )

@@ -76,5 +76,5 @@ QUANTIZER = Quantizer(
     bytes_per_parameter=1.03,
     quantize=quantize,
     arithmetic=ARITHMETIC,
-    sizing=by_column(Graph(around=7300, layer=9750)),
+    sizing=by_column(Graph(around=6110, layer=7810)),
 )

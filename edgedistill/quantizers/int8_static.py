@@ -108,5 +108,5 @@ QUANTIZER = Quantizer(
     quantize=quantizing("minmax"),
     calibrated=True,
     methods={method: quantizing(method) for method in _METHODS},
-    sizing=by_column(Graph(around=11400, layer=16600)),
+    sizing=by_column(Graph(around=9830, layer=14600)),
 )

@@ -7,7 +7,7 @@ The model itself is unchanged: its weights stay in fp32, with their usual names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from torch import nn
 from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import UserError
 from edgedistill.models.block_rounding import best_steps, in_blocks, round_blocks
+from edgedistill.training.one_token import FirstTokenReaders
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,7 +35,7 @@ def on_grid(values: torch.Tensor, grid: Grid, among: torch.Tensor | None = None)
 
     Args:
         values: (..., N); (B, ..., N) if a scale is shared by an item, (outputs, inputs) if by a channel.
-        among: the whole tensor that `values` are a part of, if a scale is shared by a tensor.
+        among: what a scale is to cover, if not the values: the tensor that they are a part of, or a part of them.
     """
     with torch.no_grad():
         groups = _groups(values.float(), grid)
@@ -98,18 +99,21 @@ def fake_quantized(model: PreTrainedModel, arithmetic: Arithmetic) -> Iterator[G
         kind = type(other).__name__
         raise UserError(f"'quantize' in a stage supports linear layers and tables, but the student has a {kind} layer")
     used: Grids = {}
+    first = FirstTokenReaders()
     for layer in layers:
         if isinstance(layer, nn.Linear) and _searched(arithmetic.weights):
             weights = _Weights(layer, arithmetic.weights)
-            layer.forward = partial(_product, layer, weights, arithmetic, used)  # type: ignore[method-assign]
+            layer.forward = partial(_product, layer, weights, arithmetic, used, first)  # type: ignore[method-assign]
             layer.train = weights.train  # type: ignore[method-assign]
         elif isinstance(layer, nn.Linear):
             nearest = partial(_nearest, layer, arithmetic.weights)
-            layer.forward = partial(_product, layer, nearest, arithmetic, used)  # type: ignore[method-assign]
+            layer.forward = partial(_product, layer, nearest, arithmetic, used, first)  # type: ignore[method-assign]
         else:
             layer.forward = partial(_lookup, layer, arithmetic, used)  # type: ignore[method-assign]
+    shared = arithmetic.inputs.shared_by == "item"
     try:
-        yield used
+        with first.watching(model) if shared else nullcontext():
+            yield used
     finally:
         for layer in layers:
             del layer.forward
@@ -135,13 +139,19 @@ def _nearest(layer: nn.Linear, grid: Grid) -> torch.Tensor:
 
 
 def _product(
-    layer: nn.Linear, weights: Callable[[], torch.Tensor], arithmetic: Arithmetic, used: Grids, inputs: torch.Tensor
+    layer: nn.Linear,
+    weights: Callable[[], torch.Tensor],
+    arithmetic: Arithmetic,
+    used: Grids,
+    first: FirstTokenReaders,
+    inputs: torch.Tensor,
 ) -> torch.Tensor:
     # Without a bias, the exporter writes a plain product whatever the input.
     if inputs.ndim == 2 and layer.bias is not None and not arithmetic.vectors:
         return nn.functional.linear(inputs, layer.weight, layer.bias)
     used[layer] = arithmetic.weights
-    return nn.functional.linear(on_grid(inputs, arithmetic.inputs), weights(), layer.bias)
+    among = inputs[:, :1] if layer in first else None
+    return nn.functional.linear(on_grid(inputs, arithmetic.inputs, among), weights(), layer.bias)
 
 
 def _lookup(layer: nn.Embedding, arithmetic: Arithmetic, used: Grids, ids: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,92 @@
+"""Which layers' outputs a model reads for its first token alone, found by gradients.
+
+Exporters compute those for that token alone (`exporters/onnx_one_token.py`), so a file's scales that cover an input's
+tokens cover this one there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+_ITEMS = 2
+"""Of a batch that are looked at."""
+
+
+@dataclass
+class FirstTokenReaders:
+    """The linear layers of a model of which only the first token's output (B, 1, N) reaches the logits."""
+
+    layers: frozenset[nn.Module] | None = None
+    """None until an input with several tokens was seen."""
+    looking: bool = field(default=False, repr=False)
+
+    def __contains__(self, layer: nn.Module) -> bool:
+        return self.layers is not None and layer in self.layers
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Look at the first input that the model is given."""
+        hook = model.register_forward_pre_hook(self._look, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _look(self, model: nn.Module, _: tuple[object, ...], inputs: Mapping[str, object]) -> None:
+        if self.layers is None and not self.looking and _tokens(inputs) > 1:
+            self.looking = True
+            self.layers = read_for_the_first_token(model, inputs)
+            self.looking = False
+
+
+def read_for_the_first_token(model: nn.Module, inputs: Mapping[str, object]) -> frozenset[nn.Module]:
+    """Linear layers whose outputs (B, T, N) change the logits at the first token only. Random numbers and gradients are
+    left as they were.
+
+    Args:
+        inputs: of the forward pass; tensors are (B, ...), T > 1.
+    """
+    seen: dict[nn.Module, torch.Tensor] = {}
+
+    def note(layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        seen[layer] = output
+
+    hooks = [layer.register_forward_hook(note) for layer in model.modules() if isinstance(layer, nn.Linear)]
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(_accelerators(inputs)):
+        try:
+            logits = getattr(model(**{name: _first_items(value) for name, value in inputs.items()}), "logits", None)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        sequences = {layer: output for layer, output in seen.items() if output.ndim == 3 and output.requires_grad}
+        if not isinstance(logits, torch.Tensor) or not sequences:
+            return frozenset()
+        size = logits.float().square().sum()
+        slopes = torch.autograd.grad(size, list(sequences.values()), allow_unused=True)
+    return frozenset(
+        layer
+        for layer, slope in zip(sequences, slopes, strict=True)
+        if slope is not None and slope[:, :1].any() and not slope[:, 1:].any()
+    )
+
+
+def _tokens(inputs: Mapping[str, object]) -> int:
+    return max(
+        (value.shape[1] for value in inputs.values() if isinstance(value, torch.Tensor) and value.ndim > 1), default=0
+    )
+
+
+def _accelerators(inputs: Mapping[str, object]) -> list[torch.device]:
+    """The CUDA devices that inputs are on."""
+    devices = {value.device for value in inputs.values() if isinstance(value, torch.Tensor)}
+    return [device for device in devices if device.type == "cuda"]
+
+
+def _first_items(value: object) -> object:
+    """Copied, since what was made in inference mode cannot be differentiated."""
+    return value[:_ITEMS].clone() if isinstance(value, torch.Tensor) else value
