@@ -20,7 +20,7 @@ from edgedistill import EvaluatedRun, Results
 from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.metric import Metric
-from edgedistill.evaluation.results import Estimate
+from edgedistill.evaluation.results_figures import Estimate
 from edgedistill.evaluation.statistics import Paired, metric_interval
 from edgedistill.evaluation.statistics import compare as compare_paired
 from edgedistill.recipe.reading import shipped

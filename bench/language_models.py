@@ -1,6 +1,6 @@
 """Language models from a large one to a file of a few MB: how good are they, compared with what, and at what cost?
 
-    python -m bench.language_models --part stories --out DIR
+    python -m bench.language_models --part stories stories-rounds --out DIR
     python -m bench.language_models --part books file16 signals --out DIR --data BOOKS --teacher FOLDER
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
@@ -45,10 +45,12 @@ from bench.language_arms import (
     trained,
     with_interval,
 )
+from bench.language_rounds import rounds_at_equal_cost
 from bench.record import Goal, record
 from bench.trees import Tree, mapping, mappings, whole
 from edgedistill import EvaluatedRun, Results
-from edgedistill.evaluation.results import CandidateResult, Estimate
+from edgedistill.evaluation.results_candidates import CandidateResult
+from edgedistill.evaluation.results_figures import Estimate
 from edgedistill.recipe.reading import shipped
 
 NAME = "language_models"
@@ -321,6 +323,7 @@ def _within(results: Results, goal: str, share: float, *precisions: str) -> Goal
 ROWS = ("TRAIN", "VALIDATION", "TEST", "SPEED", "SIGNALS")
 PARTS: dict[str, Callable[[Given], Part]] = {
     "stories": stories,
+    "stories-rounds": rounds_at_equal_cost,
     "books": books_part,
     "one-round": one_round,
     "speed": speed,

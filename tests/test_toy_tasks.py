@@ -17,7 +17,8 @@ from edgedistill import MeasureOptions
 from edgedistill.contracts.answers import Answers, References
 from edgedistill.data.prepared import PreparedData
 from edgedistill.errors import StepError, UserError
-from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
 
 MAX_LENGTH = 32
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import edgedistill
 from bench.peers.students import STUDENTS
-from edgedistill.evaluation.results import CandidateResult
+from edgedistill.evaluation.results_candidates import CandidateResult
 
 
 @dataclass(frozen=True)

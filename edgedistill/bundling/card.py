@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedistill.contracts.metric import signed
-from edgedistill.evaluation.results import CandidateResult, Difference, Estimate, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
+from edgedistill.evaluation.results_figures import Difference, Estimate
 from edgedistill.evaluation.wording import heading
 from edgedistill.store.provenance import Provenance
 

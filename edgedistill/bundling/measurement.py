@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgedistill.bundling.fields import shown
 from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.errors import UserError
-from edgedistill.evaluation.results import Latency
+from edgedistill.evaluation.results_candidates import Latency
 
 MEASUREMENT_SCHEMA = "edgedistill/measurement/2"
 MEASUREMENT_V1 = "edgedistill/measurement/1"

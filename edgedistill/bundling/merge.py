@@ -13,7 +13,9 @@ from pathlib import Path
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import DeviceMeasurement
 from edgedistill.errors import UserError
-from edgedistill.evaluation.results import CandidateResult, Figure, Latency, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult, Latency
+from edgedistill.evaluation.results_figures import Figure
 from edgedistill.evaluation.selection import Figures, Primary, pareto_front
 from edgedistill.exporting.jobs import TOLERANCE
 

@@ -32,7 +32,8 @@ from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha2
 from edgedistill.bundling.snippets import Snippet, write_continuing, write_snippets
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
-from edgedistill.evaluation.results import CandidateResult, Results, load_results
+from edgedistill.evaluation.results import Results, load_results
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.exporting.files import ModelFiles, read_files
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.judged import numbers

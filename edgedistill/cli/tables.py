@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgedistill.api import PlannedRun
-    from edgedistill.evaluation.results import CandidateResult, Results
+    from edgedistill.evaluation.results import Results
+    from edgedistill.evaluation.results_candidates import CandidateResult
     from edgedistill.planning.estimates import ModelEstimate
 
 

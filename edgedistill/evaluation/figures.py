@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgedistill.evaluation.results import Difference, Figure
+from edgedistill.evaluation.results_figures import Difference, Figure
 from edgedistill.evaluation.statistics import compare, metric_interval
 
 if TYPE_CHECKING:

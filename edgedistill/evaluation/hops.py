@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.arrays import Integers
-from edgedistill.evaluation.results import Difference
+from edgedistill.evaluation.results_figures import Difference
 
 if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers, References

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edgedistill.evaluation.results import Figure
+from edgedistill.evaluation.results_figures import Figure
 
 
 @dataclass(frozen=True)

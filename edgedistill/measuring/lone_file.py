@@ -23,7 +23,7 @@ from edgedistill.data.row_tables import Wanted
 from edgedistill.device.files import Component, Files
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.evaluation.figures import Judging
-from edgedistill.evaluation.results import Figure
+from edgedistill.evaluation.results_figures import Figure
 from edgedistill.exporting.jobs import input_columns
 from edgedistill.exporting.onnx_contents import read_onnx, refuse_unfit
 from edgedistill.measuring.device_model import DeviceModel

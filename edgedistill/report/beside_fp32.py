@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgedistill.evaluation.results import INT8_DOT_PRODUCTS, CandidateResult, HostResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
+from edgedistill.evaluation.results_hosts import INT8_DOT_PRODUCTS, HostResult
 from edgedistill.report import formatting as f
 from edgedistill.report.markdown_text import escape, table
 

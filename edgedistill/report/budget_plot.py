@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.metric import signed
-from edgedistill.evaluation.results import HopResult, LossBudgetResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_losses import HopResult, LossBudgetResult
 from edgedistill.evaluation.wording import axis
 from edgedistill.report import formatting
 from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg

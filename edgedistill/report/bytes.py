@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.evaluation.results import CandidateResult
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.report import formatting as f
 from edgedistill.report.markdown_text import table
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from edgedistill.evaluation.by_size import by_size
 from edgedistill.evaluation.chance import against_chance
 from edgedistill.evaluation.figures import Judging
-from edgedistill.evaluation.results import RESULTS_SCHEMA, CandidateResult, DataResult, Flip, Results, StopResult
+from edgedistill.evaluation.results import RESULTS_SCHEMA, DataResult, Results, StopResult
+from edgedistill.evaluation.results_candidates import CandidateResult
+from edgedistill.evaluation.results_losses import Flip
 from edgedistill.exporting.candidates import native_candidates
 from edgedistill.recipe.schema import teacher_of
 from edgedistill.report.devices import HOST, candidate_result

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts import registry
-from edgedistill.evaluation.results import CandidateResult, EmulatedResult, UnmeasuredResult
+from edgedistill.evaluation.results_candidates import CandidateResult, EmulatedResult, UnmeasuredResult
 from edgedistill.exporting.candidates import native_candidates
 from edgedistill.exporting.onnx_arithmetic import read_arithmetic
 

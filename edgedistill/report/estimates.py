@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgedistill.evaluation.estimate_error import EstimatedCandidate, EstimateErrors, estimate_errors, estimated
-from edgedistill.evaluation.results import CandidateResult
+from edgedistill.evaluation.results_candidates import CandidateResult
 
 if TYPE_CHECKING:
     from edgedistill.exporting.estimates import CandidateEstimate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedistill.evaluation.results import Difference, Estimate
+from edgedistill.evaluation.results_figures import Difference, Estimate
 
 DASH = "–"
 _MINUS = "\N{MINUS SIGN}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.report import formatting as f
 from edgedistill.report.markdown_speeds import speeds_in_words
 

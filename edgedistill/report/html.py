@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from edgedistill.contracts.metric import Direction
-from edgedistill.evaluation.results import Results, RoundResult, TeacherResult
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_models import RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe.schema import Limits, SelectSpec
 from edgedistill.report import formatting, markdown_estimates

@@ -12,7 +12,8 @@ from edgedistill.arrays import Integers
 from edgedistill.contracts import registry
 from edgedistill.contracts.metric import signed
 from edgedistill.evaluation.hops import OnTest, change
-from edgedistill.evaluation.results import CandidateResult, FlippedText, HopKind, HopResult, LossBudgetResult
+from edgedistill.evaluation.results_candidates import CandidateResult
+from edgedistill.evaluation.results_losses import FlippedText, HopKind, HopResult, LossBudgetResult
 from edgedistill.exporting.candidates import Candidate, native_candidates
 
 if TYPE_CHECKING:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.evaluation.results import (
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import (
     CandidateResult,
     EmulatedResult,
-    Results,
-    RoundResult,
     RuntimeSizeResult,
-    TeacherResult,
     UnmeasuredResult,
 )
+from edgedistill.evaluation.results_models import RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
 from edgedistill.report.beside_fp32 import beside_fp32

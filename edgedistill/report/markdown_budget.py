@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgedistill.evaluation.results import HopResult, LossBudgetResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_losses import HopResult, LossBudgetResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.report import formatting as f
 from edgedistill.report.markdown_text import escape, table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.report import formatting as f
 from edgedistill.report.markdown_text import escape, table
 from edgedistill.report.pace import speed_at

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.metric import signed
-from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.evaluation.wording import axis
 from edgedistill.recipe.schema import Limits
 from edgedistill.report import formatting

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.evaluation.error_changes import ErrorChanges, error_changes
-from edgedistill.evaluation.results import (
-    ErrorCounts,
-    ErrorText,
-    Estimate,
-    Figure,
-    OodResult,
-    RoundResult,
-    SeedResult,
-    TeacherResult,
-)
+from edgedistill.evaluation.results import ErrorText
+from edgedistill.evaluation.results_figures import Estimate, Figure, OodResult
+from edgedistill.evaluation.results_models import ErrorCounts, RoundResult, SeedResult, TeacherResult
 from edgedistill.evaluation.statistics import auroc, auroc_interval
 from edgedistill.models.clients import loads_in
 from edgedistill.recipe.schema import teacher_of

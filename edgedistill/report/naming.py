@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edgedistill.evaluation.results import CandidateResult
+from edgedistill.evaluation.results_candidates import CandidateResult
 
 
 def short_names(candidates: Sequence[CandidateResult]) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgedistill.contracts.metric import Direction
-from edgedistill.evaluation.results import CandidateResult, Results, SpeedResult
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult, SpeedResult
 from edgedistill.recipe.schema import Limits
 from edgedistill.report import formatting
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgedistill.evaluation.results import Estimate, Results, RoundResult
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_figures import Estimate
+from edgedistill.evaluation.results_models import RoundResult
 from edgedistill.evaluation.wording import axis
 from edgedistill.report import formatting
 from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg

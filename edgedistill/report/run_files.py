@@ -14,7 +14,11 @@ from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
 from edgedistill.data.prepared import PreparedData
-from edgedistill.evaluation.results import Difference, HostResult, JudgementResult, SpeedUpResult, TrialResult
+from edgedistill.evaluation.results import JudgementResult
+from edgedistill.evaluation.results_candidates import SpeedUpResult
+from edgedistill.evaluation.results_figures import Difference
+from edgedistill.evaluation.results_hosts import HostResult
+from edgedistill.evaluation.results_models import TrialResult
 from edgedistill.exporting.files import ModelFiles, read_files
 from edgedistill.signals.recorded import Shards
 from edgedistill.store.artifacts import Failure

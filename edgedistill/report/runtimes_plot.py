@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgedistill.evaluation.results import CandidateResult, Results
+from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.report import formatting
 from edgedistill.report.svg import GRID, INK, MUTED, SERIES, style, to_svg
 

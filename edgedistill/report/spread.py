@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedistill.contracts.metric import Direction, signed
-from edgedistill.evaluation.results import RoundResult
+from edgedistill.evaluation.results_models import RoundResult
 from edgedistill.report.formatting import difference, metric
 
 

@@ -11,7 +11,9 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.metric import signed
 from edgedistill.evaluation.advice import RoundFigures, remedies
 from edgedistill.evaluation.chance import AgainstChance
-from edgedistill.evaluation.results import CandidateResult, EmulatedResult, HostResult, RoundResult, UnmeasuredResult
+from edgedistill.evaluation.results_candidates import CandidateResult, EmulatedResult, UnmeasuredResult
+from edgedistill.evaluation.results_hosts import HostResult
+from edgedistill.evaluation.results_models import RoundResult
 from edgedistill.evaluation.wording import in_words
 from edgedistill.measuring.judged import BATCHED
 from edgedistill.recipe.schema import teacher_of
