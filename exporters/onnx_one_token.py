@@ -148,7 +148,7 @@ def _inputs_along(node: onnx_ir.Node, axis: int) -> Inputs | None:
     if node.op_type == "Transpose":
         return {0: tuple(node.attributes.get_ints("perm", tuple(reversed(range(len(output))))))[axis]}
     if node.op_type == "Reshape":
-        same = list(output)[: axis + 1] == list(shapes[0])[: axis + 1]
+        same = len(shapes[0]) > axis and all(map(_same, output[: axis + 1], shapes[0][: axis + 1]))
         free = [dim for place, dim in enumerate(output) if place != axis and not isinstance(dim, int)]
         return {0: axis} if same and len(free) <= 1 else None
     return None
@@ -163,10 +163,15 @@ def _broadcast(output: onnx_ir.Shape, inputs: Sequence[onnx_ir.Shape | None], ax
         along = axis - (len(output) - len(shape))
         if along < 0 or shape[along] == 1:
             continue
-        if shape[along] != output[axis]:
+        if not _same(shape[along], output[axis]):
             return None
         found[position] = along
     return found
+
+
+def _same(one: int | onnx_ir.SymbolicDim, other: int | onnx_ir.SymbolicDim) -> bool:
+    """Whether two sizes are equal; of unknown ones nobody knows."""
+    return one == other and (isinstance(one, int) or one.value is not None)
 
 
 def _with_one(value: onnx_ir.Value, axis: int) -> onnx_ir.Shape:

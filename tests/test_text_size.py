@@ -8,7 +8,7 @@ import pytest
 from helpers import write_jsonl
 
 from edgedistill.data.text_size import text_bytes
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 
 TEXTS = [f"{number:05}" * 100 for number in range(200)]
 

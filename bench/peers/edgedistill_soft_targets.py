@@ -17,7 +17,8 @@ from edgedistill.contracts.items import Items
 from edgedistill.contracts.metric import Metric
 from edgedistill.models.loading import load_model
 from edgedistill.models.sizes import described
-from edgedistill.recipe.schema import Compute, Schedule
+from edgedistill.recipe.schema import Compute
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.signals.batching import length_buckets
 from edgedistill.signals.recording import DistributionRecorder, record_shards, save_head
 from edgedistill.signals.soft_targets import StateSignal

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgedistill.api import Suggestions
     from edgedistill.exporting.estimates import CandidateEstimate
     from edgedistill.planning.shape_grid import StudentLine
-    from edgedistill.recipe.schema import Limits
+    from edgedistill.recipe.deployment_spec import Limits
     from edgedistill.runs.suggesting import Proposal
 
 _DIGITS = 3

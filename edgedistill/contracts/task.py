@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edgedistill.contracts.task_spec import TaskSpec
     from edgedistill.device.decoding import Decoder
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
 
 class AutoClass(Protocol):

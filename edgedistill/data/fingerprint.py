@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgedistill.data import packaged
 from edgedistill.models import hub
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 from edgedistill.system.hashes import file_hash, folder_hash
 from edgedistill.system.local_files import refuse_data_path
 

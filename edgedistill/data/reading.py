@@ -13,7 +13,7 @@ from edgedistill.data.row_files import file_rows
 from edgedistill.data.row_problems import RowProblems, listed, shortened
 from edgedistill.data.row_tables import Wanted, write_batches, write_rows
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 from edgedistill.system.local_files import refuse_data_path, refuse_irregular
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 
 _SLICE = re.compile(r"\[(-?\d+%?)?:(-?\d+%?)?\]$")
 

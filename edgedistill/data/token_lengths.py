@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgedistill.arrays import evenly_spaced
 from edgedistill.data.row_files import file_rows
 from edgedistill.data.row_problems import RowProblems
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

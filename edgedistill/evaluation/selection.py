@@ -11,7 +11,7 @@ from edgedistill.contracts.metric import Direction, signed
 from edgedistill.contracts.speed import Speed
 from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.wording import in_words, worsening
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.deployment_spec import Limits, SelectSpec
 
 
 @dataclass(frozen=True)

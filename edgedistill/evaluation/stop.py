@@ -9,7 +9,8 @@ from edgedistill.arrays import Floats
 from edgedistill.contracts.metric import Metric
 from edgedistill.evaluation.statistics import compare, drop_exceeds
 from edgedistill.evaluation.wording import worsening
-from edgedistill.recipe.schema import Limits, StopSpec
+from edgedistill.recipe.deployment_spec import Limits
+from edgedistill.recipe.schema import StopSpec
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedistill.recipe.schema import Limits
+from edgedistill.recipe.deployment_spec import Limits
 from edgedistill.spec import Spec
 
 

@@ -34,7 +34,7 @@ from edgedistill.measuring.lone_request import LoneFile, refuse_request
 from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
 from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_checks import check_split
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 from edgedistill.store.progress import Progress
 
 if TYPE_CHECKING:

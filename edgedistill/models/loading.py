@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
 _POSITION_TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 

@@ -114,7 +114,7 @@ def _first(request: Request) -> PreTrainedConfig:
 
 
 def _from_nothing(request: Request) -> PreTrainedConfig:
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
     scratch = request["scratch"]
     assert scratch is not None

@@ -12,7 +12,8 @@ from edgedistill.models.architectures import Config, advice, is_encoder_decoder,
 from edgedistill.planning.estimates import Shapes
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe import references
-from edgedistill.recipe.schema import Recipe, Round, source_of
+from edgedistill.recipe.round_spec import Round
+from edgedistill.recipe.schema import Recipe, source_of
 
 
 def refuse_architectures(recipe: Recipe, sources: Sources, shapes: Shapes) -> None:

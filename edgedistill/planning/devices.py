@@ -17,7 +17,8 @@ from edgedistill.exporting.candidates import (
 from edgedistill.planning.draft import Draft, arms
 from edgedistill.planning.outputs import Outputs
 from edgedistill.recipe.quantization import Calibration, QuantizeSpec, SearchSpec
-from edgedistill.recipe.schema import Round, projected
+from edgedistill.recipe.round_spec import Round
+from edgedistill.recipe.schema import projected
 from edgedistill.steps.kinds import (
     bundle,
     choose,

@@ -12,7 +12,8 @@ from edgedistill.contracts.precision import BLOCK
 from edgedistill.exporting.file_kinds import kind_of
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe.quantization import Parts, QuantizeSpec
-from edgedistill.recipe.schema import Recipe, Round, projected, signals_of
+from edgedistill.recipe.round_spec import Round
+from edgedistill.recipe.schema import Recipe, projected, signals_of
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF

@@ -21,7 +21,8 @@ from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.models.meta_sizes import FromNothing, Request
 from edgedistill.models.meta_sizes import shapes as built_here
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import Recipe, StudentSpec, source_of
+from edgedistill.recipe.plugin_unions import StudentSpec
+from edgedistill.recipe.schema import Recipe, source_of
 from edgedistill.system import process
 from edgedistill.system.memory import recall, remember
 

@@ -21,8 +21,9 @@ from edgedistill.models import hub
 from edgedistill.models.fit import check_sizes
 from edgedistill.models.folder import check_folder, files_read, read_config, read_weights_header
 from edgedistill.recipe import references
+from edgedistill.recipe.data_spec import DataSource, DataSpec, SplitName
 from edgedistill.recipe.references import Model
-from edgedistill.recipe.schema import DataSource, DataSpec, Recipe, SplitName
+from edgedistill.recipe.schema import Recipe
 from edgedistill.spec import Spec
 from edgedistill.store.provenance import Provenance, of_folder
 from edgedistill.system.hashes import folder_hash

@@ -12,7 +12,7 @@ from edgedistill.data import views
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe import references
 from edgedistill.recipe.augment import AugmentSpec
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 from edgedistill.spec import ModelRef, NotInKey, PluginName, PrecisionName, Spec
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgedistill.planning.draft import Draft
-from edgedistill.recipe.schema import Recipe, Round, Schedule, Stage, source_of, teacher_of
+from edgedistill.recipe.round_spec import Round, Stage
+from edgedistill.recipe.schema import Recipe, source_of, teacher_of
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.steps.kinds import probe_model
 from edgedistill.steps.kinds.probe_model import ProbedModel
 

@@ -9,7 +9,8 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.estimates import Shapes, first_teacher, tokens_of
 from edgedistill.planning.fingerprints import Sources
-from edgedistill.recipe.schema import Place, Recipe, Round, projected, signals_of
+from edgedistill.recipe.round_spec import Place, Round
+from edgedistill.recipe.schema import Recipe, projected, signals_of
 from edgedistill.recipe.soft_targets import Source, possible_sources
 from edgedistill.signals.sizes import SignalSize, distribution_size
 

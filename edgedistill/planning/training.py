@@ -13,21 +13,11 @@ from edgedistill.planning.draft import Arm, Draft
 from edgedistill.planning.estimates import depth, expected_size, live_signals
 from edgedistill.planning.probes import plan_probes
 from edgedistill.planning.signal_choice import SignalChoice, choose_signals
-from edgedistill.recipe.schema import (
-    DataSpec,
-    LossSpec,
-    Place,
-    Round,
-    Schedule,
-    Stage,
-    TeacherChoice,
-    Teachers,
-    own_tokenizer,
-    projected,
-    signals_of,
-    source_of,
-    teacher_of,
-)
+from edgedistill.recipe.data_spec import DataSpec
+from edgedistill.recipe.plugin_unions import LossSpec
+from edgedistill.recipe.round_spec import Place, Round, Stage, TeacherChoice, Teachers
+from edgedistill.recipe.schema import own_tokenizer, projected, signals_of, source_of, teacher_of
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.steps.kinds import (
     augment_text,
     choose_teacher,

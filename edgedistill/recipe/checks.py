@@ -9,18 +9,8 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.judge import Judge
 from edgedistill.recipe.quantization import NO_INT3
-from edgedistill.recipe.schema import (
-    QuantizeSpec,
-    Recipe,
-    Stage,
-    TeacherChoice,
-    flat,
-    own_tokenizer,
-    projected,
-    signals_of,
-    source_of,
-    tokenizers,
-)
+from edgedistill.recipe.round_spec import Stage, TeacherChoice, flat
+from edgedistill.recipe.schema import QuantizeSpec, Recipe, own_tokenizer, projected, signals_of, source_of, tokenizers
 from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible_sources
 
 

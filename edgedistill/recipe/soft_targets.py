@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
-from edgedistill.recipe.schema import Recipe, Round, Stage, TeacherChoice, flat, own_tokenizer
+from edgedistill.recipe.round_spec import Round, Stage, TeacherChoice, flat
+from edgedistill.recipe.schema import Recipe, own_tokenizer
 
 Source = Form | Literal["live"]
 

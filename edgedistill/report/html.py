@@ -10,7 +10,7 @@ from edgedistill.contracts.metric import Direction
 from edgedistill.evaluation.results import Results
 from edgedistill.evaluation.results_models import RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.deployment_spec import Limits, SelectSpec
 from edgedistill.report import formatting, markdown_estimates
 from edgedistill.report.beside_fp32 import BESIDE_FP32, instruction_sets, quantized_files
 from edgedistill.report.budget_plot import waterfall

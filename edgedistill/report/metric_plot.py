@@ -11,7 +11,7 @@ from edgedistill.contracts.metric import signed
 from edgedistill.evaluation.results import Results
 from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.evaluation.wording import axis
-from edgedistill.recipe.schema import Limits
+from edgedistill.recipe.deployment_spec import Limits
 from edgedistill.report import formatting
 from edgedistill.report.labels import Box, Mark, place
 from edgedistill.report.naming import short_names

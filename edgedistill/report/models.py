@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgedistill.contracts.answers import Answers, References
     from edgedistill.contracts.judge import Confidence
     from edgedistill.evaluation.figures import Judging
-    from edgedistill.recipe.schema import Round
+    from edgedistill.recipe.round_spec import Round
     from edgedistill.report.run_files import Questions, RunFiles
 
 ERRORS_SHOWN = 20

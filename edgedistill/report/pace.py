@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgedistill.contracts.metric import Direction
 from edgedistill.evaluation.results import Results
 from edgedistill.evaluation.results_candidates import CandidateResult, SpeedResult
-from edgedistill.recipe.schema import Limits
+from edgedistill.recipe.deployment_spec import Limits
 from edgedistill.report import formatting
 
 

@@ -21,7 +21,7 @@ from edgedistill.report import formatting as f
 
 if TYPE_CHECKING:
     from edgedistill.evaluation.figures import Judging
-    from edgedistill.recipe.schema import Round
+    from edgedistill.recipe.round_spec import Round
     from edgedistill.report.run_files import RunFiles
 
 

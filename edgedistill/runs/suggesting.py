@@ -19,7 +19,9 @@ from edgedistill.planning.candidate_estimates import Lengths, estimate, estimate
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.planning.shape_grid import StudentLine, grid
 from edgedistill.recipe import reading
-from edgedistill.recipe.schema import Limits, Recipe, Round, source_of
+from edgedistill.recipe.deployment_spec import Limits
+from edgedistill.recipe.round_spec import Round
+from edgedistill.recipe.schema import Recipe, source_of
 from edgedistill.store.progress import Progress
 
 SHOWN = 5

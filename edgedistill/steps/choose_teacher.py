@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgedistill.contracts import registry
-from edgedistill.recipe.schema import flat
+from edgedistill.recipe.round_spec import flat
 from edgedistill.steps.kinds.choose_teacher import Inputs, Settings
 from edgedistill.store.records.models import TeacherChosen, Trial
 from edgedistill.store.step import Context

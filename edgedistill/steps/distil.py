@@ -18,7 +18,7 @@ from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.precision import Arithmetic
 from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
-from edgedistill.recipe.schema import ErrorWeights, Place, Stage
+from edgedistill.recipe.round_spec import ErrorWeights, Place, Stage
 from edgedistill.signals.packed_top_k import PackedTopK
 from edgedistill.signals.projected import taught
 from edgedistill.signals.recorded import Shards, load_hidden

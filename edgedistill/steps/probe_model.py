@@ -23,7 +23,7 @@ from edgedistill.data.prepared import PreparedData
 from edgedistill.models.architectures import kind_of, suitable
 from edgedistill.models.loading import load_config, load_model, parameter_count, save_model
 from edgedistill.recipe import references
-from edgedistill.recipe.schema import Schedule
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.probe_model import Inputs, ProbedModel, Settings
 from edgedistill.steps.train_teacher import untrained

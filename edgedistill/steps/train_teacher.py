@@ -14,7 +14,7 @@ from edgedistill.errors import UserError
 from edgedistill.evaluation.chance import against_chance
 from edgedistill.models.loading import know_padding, load_model, longest_input
 from edgedistill.models.sizes import shape_of
-from edgedistill.recipe.schema import TeacherSpec
+from edgedistill.recipe.teacher_spec import TeacherSpec
 from edgedistill.signals.inference import predict
 from edgedistill.steps.kinds.train_teacher import Inputs, Settings
 from edgedistill.store.records.models import EpochRecord, TrainedModel

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
 _ROWS = 1024
 """Number of decisions with logits in memory at once."""

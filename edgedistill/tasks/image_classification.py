@@ -15,7 +15,7 @@ from edgedistill.tasks._classification_judge import JUDGE
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
 _PIXELS = "pixel_values"
 

@@ -17,7 +17,7 @@ from edgedistill.tasks._text_cut import cut, reads_word_by_word
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
 _TOKENS, _TYPES = "input_ids", "token_type_ids"
 

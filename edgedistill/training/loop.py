@@ -16,7 +16,8 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 from edgedistill.arrays import Floats
 from edgedistill.contracts.metric import Metric
 from edgedistill.errors import UserError
-from edgedistill.recipe.schema import Compute, Schedule
+from edgedistill.recipe.schema import Compute
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.signals.batching import length_buckets
 from edgedistill.store.progress import Progress, ProgressState
 from edgedistill.training.checkpoint import Checkpoint, EpochRecord, load_checkpoint, save_checkpoint

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from edgedistill.data.prepared import PreparedData
-    from edgedistill.recipe.schema import LossSpec, StudentSpec
+    from edgedistill.recipe.plugin_unions import LossSpec, StudentSpec
 
 _PROBE_BATCH = 32
 

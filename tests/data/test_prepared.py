@@ -12,7 +12,7 @@ from edgedistill.contracts import registry
 from edgedistill.data import prepared, reading
 from edgedistill.data.row_tables import Wanted
 from edgedistill.errors import EdgedistillError, UserError
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 from edgedistill.store.records.data import PreparedSplit
 
 TASK = registry.task("text-classification")

@@ -22,7 +22,7 @@ from edgedistill.data.fingerprint import data_fingerprint
 from edgedistill.data.reading import read_rows, refuse_changed
 from edgedistill.data.row_tables import Wanted
 from edgedistill.errors import UserError
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 
 TASK = registry.task("text-classification")
 COLUMNS = {"text": "text", "label": "label"}

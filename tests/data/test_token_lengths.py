@@ -7,7 +7,7 @@ from helpers import write_jsonl
 
 from edgedistill.data.token_lengths import token_lengths
 from edgedistill.models.learned_vocabulary import learn_tokenizer
-from edgedistill.recipe.schema import DataSource
+from edgedistill.recipe.data_spec import DataSource
 
 TEXTS = ["wake me at six", "play", "what is the weather like in the north of the country today"]
 

@@ -8,7 +8,8 @@ from evaluation.test_statistics import ACCURACY, F1, f1, f1_rows, right
 
 from edgedistill.evaluation.statistics import compare, drop_exceeds
 from edgedistill.evaluation.stop import judge
-from edgedistill.recipe.schema import Limits, StopSpec
+from edgedistill.recipe.deployment_spec import Limits
+from edgedistill.recipe.schema import StopSpec
 
 LABELS = np.tile(np.arange(3), 100)
 

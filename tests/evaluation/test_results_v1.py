@@ -9,7 +9,7 @@ import pytest
 
 from edgedistill.errors import UserError
 from edgedistill.evaluation.results import load_results
-from edgedistill.recipe.schema import SelectSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
 from edgedistill.report.html import render_html
 from edgedistill.report.markdown import render_markdown
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgedistill.contracts.speed import Speed
 from edgedistill.evaluation.selection import Figures, Primary, Prompted, choose, pareto_front
-from edgedistill.recipe.schema import SelectSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
 
 LOSS = Primary("bits_per_byte", "lower")
 SPEEDS = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.selection import Figures, Primary, choose, pareto_front
 from edgedistill.evaluation.speed_up import SpeedUp
-from edgedistill.recipe.schema import SelectSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
 
 ACCURACY, LOSS = Primary("accuracy", "higher"), Primary("loss", "lower")
 

@@ -9,7 +9,8 @@ from helpers import unused
 
 from edgedistill.contracts.metric import Metric
 from edgedistill.evaluation.stop import FileFigures, judge
-from edgedistill.recipe.schema import Limits, StopSpec
+from edgedistill.recipe.deployment_spec import Limits
+from edgedistill.recipe.schema import StopSpec
 
 FILES = [FileFigures("r1/fp32", 0.01, 40.0, 41.0), FileFigures("r1/int8", 0.03, 10.0, 11.0)]
 

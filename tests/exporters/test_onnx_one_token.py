@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import pytest
 import torch
@@ -12,6 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageClassification,
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Column
+from edgedistill_exporters.onnx_one_token import read_one_token
 
 PORTABLE = registry.target("onnx")
 SIZES = {"num_labels": 3, "num_hidden_layers": 3, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64}
@@ -135,3 +137,23 @@ def test_an_answer_no_longer_depends_on_how_other_tokens_of_the_last_layer_are_r
     assert [made[node.input[0]].op_type for node in graph.node if node.op_type == "DynamicQuantizeLinear"].count(
         "Slice"
     ) == 1
+
+
+@pytest.mark.parametrize(("length", "narrowed"), [("length", 1), (None, 0)])
+def test_sizes_that_nobody_knows_are_not_taken_for_equal(length, narrowed):
+    sizes = ["batch", length, 4]
+    nodes = [
+        onnx.helper.make_node("Add", ["x", "y"], ["sum"]),
+        onnx.helper.make_node("Gather", ["sum", "first"], ["z"], axis=1),
+    ]
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes) for name in ("x", "y", "sum")]
+    out = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["batch", 4])
+    first = onnx.helper.make_tensor("first", onnx.TensorProto.INT64, [], [0])
+    graph = onnx.helper.make_graph(nodes, "graph", ports[:2], [out], [first], value_info=ports[2:])
+    model = onnx_ir.from_proto(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]))
+    assert read_one_token(model) == narrowed
+    session = onnxruntime.InferenceSession(
+        onnx_ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    x, y = np.random.default_rng(0).normal(size=(2, 2, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(session.run(None, {"x": x, "y": y})[0], (x + y)[:, 0])

@@ -14,7 +14,7 @@ from edgedistill.contracts import registry
 from edgedistill.data.fingerprint import data_fingerprint
 from edgedistill.data.prepared import PreparedData
 from edgedistill.models.tokenizer_files import save_tokenizer
-from edgedistill.recipe.schema import DataSpec
+from edgedistill.recipe.data_spec import DataSpec
 from edgedistill.steps import prepare_data, retokenise
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.progress import Progress

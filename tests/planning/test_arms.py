@@ -6,7 +6,7 @@ import pytest
 
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
-from edgedistill.recipe.schema import Place
+from edgedistill.recipe.round_spec import Place
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.records.files import FileId
 

@@ -6,7 +6,7 @@ import json
 
 from edgedistill.evaluation.results import Results
 from edgedistill.exporting.estimates import CandidateEstimate
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.deployment_spec import Limits, SelectSpec
 from edgedistill.report.estimates import compared
 from edgedistill.report.html import render_html
 from edgedistill.report.markdown import render_markdown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgedistill.evaluation.results import Results
-from edgedistill.recipe.schema import SelectSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
 from edgedistill.report.headline import ship_line
 from edgedistill.report.html import render_html
 from edgedistill.report.markdown import render_markdown

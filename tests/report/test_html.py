@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from edgedistill.evaluation.results import Results
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.deployment_spec import Limits, SelectSpec
 from edgedistill.report.html import limit_sentences, preference_sentence, render_html
 
 SELECT = SelectSpec(limits=Limits(p95_ms=6, drop=0.03))

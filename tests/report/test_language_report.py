@@ -12,7 +12,7 @@ from rich.console import Console
 
 from edgedistill.cli import tables
 from edgedistill.evaluation.results import Results
-from edgedistill.recipe.schema import Limits, SelectSpec
+from edgedistill.recipe.deployment_spec import Limits, SelectSpec
 from edgedistill.report.html import limit_sentences, preference_sentence, render_html
 from edgedistill.report.markdown import render_markdown
 from edgedistill.report.metric_plot import drawable, front_of, metric_against_latency

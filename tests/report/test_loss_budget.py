@@ -8,7 +8,7 @@ import pytest
 
 from edgedistill.evaluation.results import Results
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.recipe.schema import SelectSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
 from edgedistill.report.budget_plot import waterfall
 from edgedistill.report.html import render_html
 from edgedistill.report.loss_budget import TEXTS, files_on_the_way

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedistill.evaluation.results import Results
-from edgedistill.recipe.schema import Limits
+from edgedistill.recipe.deployment_spec import Limits
 from edgedistill.report.labels import Box, Mark, place
 from edgedistill.report.metric_plot import drawable, front_of, metric_against_latency
 from edgedistill.report.rounds_plot import metric_over_rounds

@@ -10,7 +10,7 @@ from edgedistill.contracts import registry
 from edgedistill.evaluation import selection
 from edgedistill.evaluation.speed_up import SpeedUp
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.recipe.schema import SelectSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
 from edgedistill.steps import choose
 from edgedistill.store.records.files import FileId, Latency, Measurement, VerifyId
 

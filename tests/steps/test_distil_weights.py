@@ -12,7 +12,7 @@ from helpers import made
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import References
 from edgedistill.contracts.items import Column, Items
-from edgedistill.recipe.schema import ErrorWeights, Place
+from edgedistill.recipe.round_spec import ErrorWeights, Place
 from edgedistill.signals.recorded import Shards, create
 from edgedistill.signals.soft_targets import LogitSignal
 from edgedistill.steps.distil import _trust, _weights

@@ -15,7 +15,8 @@ from edgedistill.contracts.answers import Answers, References
 from edgedistill.data import prepared
 from edgedistill.evaluation import stop
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.recipe.schema import Limits, StopSpec
+from edgedistill.recipe.deployment_spec import Limits
+from edgedistill.recipe.schema import StopSpec
 from edgedistill.steps import judge_round
 from edgedistill.store.progress import Progress
 from edgedistill.store.records.files import FileId, VerifyId

@@ -11,7 +11,8 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, TopK
 from edgedistill.errors import UserError
 from edgedistill.models.loading import load_model
-from edgedistill.recipe.schema import Compute, Place
+from edgedistill.recipe.round_spec import Place
+from edgedistill.recipe.schema import Compute
 from edgedistill.signals.inference import predict
 from edgedistill.steps import record_signals
 from edgedistill.steps.distil import _soft_targets

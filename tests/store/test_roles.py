@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers import made
 
-from edgedistill.recipe.schema import Place
+from edgedistill.recipe.round_spec import Place
 from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store import roles
 from edgedistill.store.data_inputs import DataInputs

@@ -14,7 +14,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from training.test_train_stage import SILENT, TASK, data, request, student, tokens
 
 from edgedistill.contracts.distribution import Dense
-from edgedistill.recipe.schema import Compute, Schedule
+from edgedistill.recipe.schema import Compute
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.training.loop import train_stage
 from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import TrainingModule

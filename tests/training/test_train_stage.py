@@ -17,7 +17,8 @@ from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.losses import hard_label
-from edgedistill.recipe.schema import Compute, Schedule
+from edgedistill.recipe.schema import Compute
+from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.signals.recorded import Shards
 from edgedistill.signals.soft_targets import LogitSignal
 from edgedistill.store.progress import Progress

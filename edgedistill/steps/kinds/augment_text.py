@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgedistill.recipe.augment import AugmentSpec
-from edgedistill.recipe.schema import SplitName, TaskSpec
+from edgedistill.recipe.data_spec import SplitName
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

@@ -9,7 +9,8 @@ from typing import ClassVar
 from edgedistill.evaluation.beside_fp32 import BesideFp32
 from edgedistill.evaluation.selection import Choice
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.recipe.schema import SelectSpec, TaskSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.base import Record

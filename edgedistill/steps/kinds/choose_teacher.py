@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import TaskSpec, Teachers
+from edgedistill.recipe.plugin_unions import TaskSpec
+from edgedistill.recipe.round_spec import Teachers
 from edgedistill.spec import RoundRef, Spec
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.models import TeacherChosen, TrainedModel

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgedistill.recipe.schema import Compute, Place, Round, TaskSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
+from edgedistill.recipe.round_spec import Place, Round
+from edgedistill.recipe.schema import Compute
 from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import EmulationSpec, TaskSpec
+from edgedistill.recipe.deployment_spec import EmulationSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import NotInKey, PluginName, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from edgedistill.recipe.schema import Compute, TaskSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
+from edgedistill.recipe.schema import Compute
 from edgedistill.spec import NotInKey, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

@@ -9,7 +9,9 @@ from typing import Annotated, ClassVar
 
 from edgedistill.evaluation.stop import Judgement
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.recipe.schema import Limits, StopSpec, TaskSpec
+from edgedistill.recipe.deployment_spec import Limits
+from edgedistill.recipe.plugin_unions import TaskSpec
+from edgedistill.recipe.schema import StopSpec
 from edgedistill.spec import RoundRef, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgedistill.exporting.candidates import Candidate
-from edgedistill.recipe.schema import MeasureSpec, TaskSpec
+from edgedistill.recipe.deployment_spec import MeasureSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import DataSource, TaskSpec
+from edgedistill.recipe.data_spec import DataSource
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import ModelRef, Spec
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData

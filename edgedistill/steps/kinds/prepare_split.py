@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edgedistill.recipe.schema import DataSource, TaskSpec
+from edgedistill.recipe.data_spec import DataSource
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import PreparedSplit

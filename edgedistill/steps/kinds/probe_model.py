@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import LossSpec, StudentSpec, TeacherSpec
+from edgedistill.recipe.plugin_unions import LossSpec, StudentSpec
+from edgedistill.recipe.teacher_spec import TeacherSpec
 from edgedistill.spec import PluginName, Spec
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import TokenisedData

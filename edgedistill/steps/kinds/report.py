@@ -8,7 +8,9 @@ from typing import Annotated
 
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.exporting.estimates import CandidateEstimate
-from edgedistill.recipe.schema import Round, SelectSpec, TaskSpec
+from edgedistill.recipe.deployment_spec import SelectSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
+from edgedistill.recipe.round_spec import Round
 from edgedistill.spec import NotInKey, Spec
 from edgedistill.steps.kinds.choose import Chosen
 from edgedistill.steps.kinds.judge_round import Judged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgedistill.recipe.schema import StudentSpec, TaskSpec
+from edgedistill.recipe.plugin_unions import StudentSpec, TaskSpec
 from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.data import TokenisedData

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.recipe.quantization import SearchSpec
-from edgedistill.recipe.schema import TaskSpec
 from edgedistill.spec import NotInKey, PluginName, Spec
 from edgedistill.steps.kinds import make_file
 from edgedistill.store.records.files import SearchedFiles

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgedistill.recipe.schema import Compute, TaskSpec, TeacherSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
+from edgedistill.recipe.schema import Compute
+from edgedistill.recipe.teacher_spec import TeacherSpec
 from edgedistill.spec import Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.records.base import RECORD

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from edgedistill.recipe.schema import TaskSpec
+from edgedistill.recipe.plugin_unions import TaskSpec
 from edgedistill.spec import NotInKey, PluginName, Spec
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact

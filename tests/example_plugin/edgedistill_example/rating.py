@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from edgedistill.recipe.schema import Architecture
+    from edgedistill.recipe.teacher_spec import Architecture
 
 
 class RatingSpec(TaskSpec):
