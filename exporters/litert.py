@@ -47,9 +47,12 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 
 def _export(request: FileRequest, file: Path) -> None:
     """Inputs are int32, as usual on phones, under the model's own names; attention is written out, since the fused
-    operator leaves operators in the graph that the delegate does not support."""
+    operator leaves operators in the graph that the delegate does not support. What is read for one token is computed
+    for that one."""
     import litert_torch
     import torch
+
+    from edgedistill_exporters.torch_one_token import one_token
 
     assert request.length is not None, "a file takes one length"
     model = request.model()
@@ -67,7 +70,7 @@ def _export(request: FileRequest, file: Path) -> None:
     sample = {name: value.to(torch.int32) for name, value in request.samples(1, request.length).items()}
     try:
         with quiet():
-            litert_torch.convert(Outputs().eval(), sample_kwargs=sample).export(str(file))
+            litert_torch.convert(one_token(Outputs().eval(), sample), sample_kwargs=sample).export(str(file))
     except Exception as error:
         kind = model.config.model_type
         reason = " ".join(str(error).split())[:300]
@@ -115,7 +118,7 @@ def _int32(inputs: Arrays) -> Arrays:
 
 TARGET = Target(
     api=1,
-    version=3,
+    version=4,
     precisions=PRECISIONS,
     runtimes=("litert",),
     packages=Packages(

@@ -1,8 +1,8 @@
 """Leaves out what no output reads: where a model's outputs depend on one token of its last layer, as a classifier's
 with a [CLS] token do, the queries, the feed-forward part and the norms of that layer are computed for that token alone.
 
-The answers are the same, for every other token's result was thrown away. Keys and values still need all tokens, so of a
-BERT layer 10 of 12 H x H products are saved, which is a quarter of a student with three layers.
+The answers are the same, for every other token's result was thrown away. Keys and values still need all tokens, so five
+sixths of a BERT layer's multiplications are saved, more than a quarter of those of a student with three layers.
 """
 
 from __future__ import annotations
