@@ -27,12 +27,17 @@ INTERNAL = {
         "edgedistill.arrays",
         "edgedistill.contracts",
         "edgedistill.contracts.metric",
-        "edgedistill.evaluation.results",
+        "edgedistill.evaluation.results_figures",
         "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
     },
     "language_models.py": {  # names types, and finds the shipped recipes
-        "edgedistill.evaluation.results",
+        "edgedistill.evaluation.results_candidates",
+        "edgedistill.evaluation.results_figures",
+        "edgedistill.recipe.reading",
+    },
+    "language_rounds.py": {  # finds the shipped recipe, and names a type
+        "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
     },
     "language_training.py": {"edgedistill.arrays"},  # names types
@@ -56,6 +61,7 @@ INTERNAL = {
         "edgedistill.models.loading",
         "edgedistill.models.sizes",
         "edgedistill.recipe.schema",
+        "edgedistill.recipe.teacher_spec",
         "edgedistill.signals.batching",
         "edgedistill.signals.recording",
         "edgedistill.signals.soft_targets",
@@ -67,7 +73,7 @@ INTERNAL = {
         "edgedistill.training.training_module",
     },
     "peers/operator_times.py": {"edgedistill.arrays"},  # names a type
-    "peers/own_files.py": {"edgedistill.evaluation.results"},  # names a type
+    "peers/own_files.py": {"edgedistill.evaluation.results_candidates"},  # names a type
     "peers_training.py": {  # compares programs that are not ours with the interval that our reports have
         "edgedistill.arrays",
         "edgedistill.contracts.answers",
@@ -92,10 +98,9 @@ INTERNAL = {
         "edgedistill.runtimes",
         "edgedistill.runtimes._browser.speaking",
     },
-    "small_files.py": {  # finds the shipped recipe, and compares files with the interval that our reports have
+    "small_files.py": {  # compares files with the interval that our reports have
         "edgedistill.arrays",
         "edgedistill.evaluation.statistics",
-        "edgedistill.recipe.reading",
     },
     "tiled_losses.py": {  # measures the losses themselves, without a run
         "edgedistill.contracts",
