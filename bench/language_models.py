@@ -188,6 +188,7 @@ def alone(given: Given) -> Part:
     assert best is not None, "a student of 8 M parameters has a file within the limit"
     config = json.loads((found.model_folder(best.model) / "config.json").read_text(encoding="utf-8"))
     keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
+    keys |= {"head_size": "head_dim"}
     shape = {name: config[key] for name, key in keys.items()}
     shape |= {name: config[name] for name in ("hidden_size", "intermediate_size")}
     every = [round_.id for round_ in results.rounds]

@@ -64,7 +64,7 @@ def _from_scratch(tree: Tree, seconds: Sequence[float]) -> Tree:
     first, *_ = mappings(_directly(tree, seconds), "rounds")
     stages = mappings(first, "stages")
     epochs = sum(whole(stage, "epochs") for stage in stages)
-    shape = {"layers": 2, "hidden_size": 40, "heads": 8, "key_value_heads": 4, "intermediate_size": 112}
+    shape = {"layers": 2, **_SHAPE, "key_value_heads": 4, "head_size": 8}
     alone = {
         "id": "one",
         "student": {"init": "scratch", "from": "teacher", **shape},
