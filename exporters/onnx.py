@@ -159,7 +159,7 @@ TARGET = Target(
         file="model_{}.onnx",
         bytes_per_parameter=1.0,
         made_of=("onnx", "fp32"),
-        version=2,
+        version=3,
         methods=PRECISIONS[CALIBRATED].methods,
     ),
     mix_sizing=partial(mix_sizing, fp32=_GRAPH),

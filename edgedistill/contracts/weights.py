@@ -88,7 +88,7 @@ def in_blocks(products: int, tables: int, block: int, graph: Graph) -> Sizing:
     """
 
     def sized(weights: Weights) -> int:
-        stored = sum(bytes_in_blocks(rows, width, tables, block) for rows, width in weights.tables)
+        stored = sum(bytes_in_blocks(rows, width, tables, block, scale=2) for rows, width in weights.tables)
         stored += sum(bytes_in_blocks(outputs, inputs, products, block) for inputs, outputs in weights.products)
         left = 4 * (sum(map(entries, weights.head)) + weights.vectors)
         return stored + left + 8 * weights.positions + graph.bytes_of(weights)
@@ -101,12 +101,12 @@ def bytes_by_column(outputs: int, inputs: int) -> int:
     return outputs * (inputs + 5)
 
 
-def bytes_in_blocks(rows: int, width: int, bits: int, block: int) -> int:
-    """Rows of numbers in whole blocks that share a scale (4 bytes) and, below 8 bits, a zero point of as many bits as a
-    number (whole bytes per row)."""
+def bytes_in_blocks(rows: int, width: int, bits: int, block: int, scale: int = 4) -> int:
+    """Rows of numbers in whole blocks that share a scale (of so many bytes) and, below 8 bits, a zero point of as many
+    bits as a number (whole bytes per row)."""
     blocks = -(-width // block)
     zeros = -(-blocks * bits // 8) if bits < 8 else 0
-    return rows * (blocks * (block * bits // 8 + 4) + zeros)
+    return rows * (blocks * (block * bits // 8 + scale) + zeros)
 
 
 def entries(matrix: Matrix) -> int:

@@ -1,6 +1,8 @@
 """Weights in 2, 4 or 8 bits, in blocks (of 32) that share a scale: matrix products as `MatMulNBits`,
 embedding tables as `GatherBlockQuantized`. Both use one layout, so a table that is tied to the head is stored once.
 
+Scales are in fp32, as a product with fp32 inputs needs them, and in fp16 for tables that are only looked up.
+
 8 bits are symmetric, with the scale of the largest number; 4 and 2 bits have a zero point per block, and of several
 scales and zero points the ones of least squared error (`models/block_rounding`)."""
 
@@ -101,13 +103,15 @@ def quantize_tables(model: onnx.ModelProto, blocks: Blocks, only: Collection[str
         for node in graph.node
         if _looks_up(node, stored) and (only is None or node.input[0] in only)
     }
+    tied = {_multiplied(node, turned) for node in graph.node}
     nodes: list[onnx.NodeProto] = []
     for table in sorted(set(lookups.values())):
-        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), blocks)
+        scales = np.dtype(np.float32 if table in tied else np.float16)
+        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), blocks, scales)
     for node in graph.node:
         table = _multiplied(node, turned)
         if lookups.keys() & set(node.output):
-            nodes += _lookup(node, stored[node.input[0]].dims[1], blocks)
+            nodes += _lookup(node, stored[node.input[0]].dims[1], blocks, in_half=node.input[0] not in tied)
         elif table is not None and table in lookups.values():
             rows, width = stored[table].dims
             nodes.append(_product(node, table, rows, width, blocks))
@@ -207,14 +211,18 @@ def _attributes(node: onnx.NodeProto) -> dict[str, object]:
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _stored(graph: onnx.GraphProto, table: str, weights: Array, blocks: Blocks) -> list[onnx.NodeProto]:
+def _stored(
+    graph: onnx.GraphProto, table: str, weights: Array, blocks: Blocks, type_of_scales: np.dtype[np.floating]
+) -> list[onnx.NodeProto]:
     """Put the blocks, their scales and zero points into the graph; what turns the blocks into rows."""
     import onnx
     from onnx import numpy_helper
 
     made, scales, zeros = rounded(weights.T, blocks)
     shape = np.array([made.shape[0], made.shape[1] * made.shape[2]])
-    arrays = {"blocks": made, "scales": scales, "shape": shape} | ({"zeros": zeros} if blocks.zeros else {})
+    arrays = {"blocks": made, "scales": scales.astype(type_of_scales), "shape": shape} | (
+        {"zeros": zeros} if blocks.zeros else {}
+    )
     for name, array in arrays.items():
         graph.initializer.append(numpy_helper.from_array(array, f"{table}_{name}"))
     return [onnx.helper.make_node("Reshape", [f"{table}_blocks", f"{table}_shape"], [f"{table}_rows"])]
@@ -224,17 +232,19 @@ def _scaling(table: str, blocks: Blocks) -> list[str]:
     return [f"{table}_scales", *([f"{table}_zeros"] if blocks.zeros else [])]
 
 
-def _lookup(node: onnx.NodeProto, width: int, blocks: Blocks) -> list[onnx.NodeProto]:
+def _lookup(node: onnx.NodeProto, width: int, blocks: Blocks, *, in_half: bool) -> list[onnx.NodeProto]:
+    """Look up rows in fp32. ONNX Runtime's operator gives them in the type of the scales."""
     import onnx
 
     table, rows, (output,) = node.input[0], node.input[1], node.output
     padded = bool(width % blocks.size)
+    whole = f"{output}_padded" if padded else output
     made = [
         onnx.helper.make_node(
             "GatherBlockQuantized",
             [f"{table}_rows", rows, *_scaling(table, blocks)],
-            [f"{output}_padded" if padded else output],
-            f"{node.output[0]}_blocks",
+            [f"{output}_half" if in_half else whole],
+            f"{output}_blocks",
             domain=_DOMAIN,
             gather_axis=0,
             quantize_axis=1,
@@ -242,6 +252,8 @@ def _lookup(node: onnx.NodeProto, width: int, blocks: Blocks) -> list[onnx.NodeP
             bits=blocks.bits,
         )
     ]
+    if in_half:
+        made.append(onnx.helper.make_node("Cast", [f"{output}_half"], [whole], to=onnx.TensorProto.FLOAT))
     if padded:
         bounds = [
             onnx.helper.make_node("Constant", [], [f"{output}_{name}"], value_ints=[value])

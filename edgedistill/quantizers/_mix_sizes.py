@@ -51,7 +51,7 @@ def _table(table: Matrix, precision: str, block: int) -> int:
         return 4 * rows * width
     stored = {"fp16": 2 * rows * width, "int8": rows * (width + 4)}
     if precision not in stored:
-        stored[precision] = bytes_in_blocks(rows, width, BITS[precision], block)
+        stored[precision] = bytes_in_blocks(rows, width, BITS[precision], block, scale=2)
     return stored[precision] + _TABLE[precision]
 
 

@@ -9,10 +9,10 @@ from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
-    version=2,
+    version=3,
     file="model_int2.onnx",
     bytes_per_parameter=0.7,
     quantize=quantizing(2, 8),
     arithmetic=arithmetic(2, 8),
-    sizing=in_blocks(2, 8, BLOCK, Graph(around=5330, layer=6260)),
+    sizing=in_blocks(2, 8, BLOCK, Graph(around=5490, layer=6260)),
 )

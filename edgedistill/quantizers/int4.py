@@ -9,10 +9,10 @@ from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
-    version=2,
+    version=3,
     file="model_int4.onnx",
     bytes_per_parameter=0.8,
     quantize=quantizing(4, 8),
     arithmetic=arithmetic(4, 8),
-    sizing=in_blocks(4, 8, BLOCK, Graph(around=5330, layer=6260)),
+    sizing=in_blocks(4, 8, BLOCK, Graph(around=5490, layer=6260)),
 )

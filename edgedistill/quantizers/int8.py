@@ -10,10 +10,10 @@ from edgedistill.quantizers._blocks import BLOCK, arithmetic, quantizing
 
 QUANTIZER = Quantizer(
     api=1,
-    version=1,
+    version=2,
     file="model_int8.onnx",
     bytes_per_parameter=1.13,
     quantize=quantizing(8, 8),
     arithmetic=arithmetic(8, 8),
-    sizing=in_blocks(8, 8, BLOCK, Graph(around=5330, layer=5960)),
+    sizing=in_blocks(8, 8, BLOCK, Graph(around=5490, layer=5960)),
 )

@@ -32,8 +32,8 @@ def test_scales_and_zero_points_belong_to_their_part(tmp_path):
     quantize_mix(tmp_path / "model.onnx", tmp_path / "mixed.onnx", mix)
     found = bytes_by_part(tmp_path / "mixed.onnx")
     assert sum(found.values()) == (tmp_path / "mixed.onnx").stat().st_size
-    # A block of 32 weights has a scale of 4 bytes and, unless in 8 bits, a zero point of a byte at most.
-    assert found["embeddings"] == WEIGHTS["embeddings"] / 2 + 5 * WORDS + 16  # and the shape of the rows
+    # A block of 32 weights has a scale of 4 bytes (in a table 2) and, unless in 8 bits, a zero point of a byte at most.
+    assert found["embeddings"] == WEIGHTS["embeddings"] / 2 + 3 * WORDS + 16  # and the shape of the rows
     assert found["attention"] == WEIGHTS["attention"] + 4 * WIDTH * 5  # a scale and a zero point per channel
     assert found["feed_forward"] == WEIGHTS["feed_forward"] / 4 + 4 * WIDE + 4 * 2 * WIDTH + WIDE + WIDTH
     assert found["head"] == LABELS * WIDTH + 4 * LABELS + 4 * LABELS

@@ -93,3 +93,24 @@ def test_products_are_rounded_to_so_many_bits(bits):
 def test_a_model_without_products_is_refused():
     with pytest.raises(RefusedError, match="precision int4: the model has no product with a constant matrix"):
         quantize_products(graph(64, "other"), 4)
+
+
+@pytest.mark.parametrize("width", [64, 48])
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_scales_of_a_table_that_is_only_looked_up_take_two_bytes(bits, width):
+    """And rows come in fp32 all the same."""
+    made = {}
+    for head in ("turned", "none"):
+        model = graph(width, head)
+        quantize_tables(model, Blocks(bits))
+        types = {array.dtype for array in map(numpy_helper.to_array, model.graph.initializer)}
+        assert (np.dtype(np.float16) in types) == (head == "none")
+        if head == "none":
+            del model.graph.node[-1], model.graph.output[-1]  # the product with the table as it was
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        feeds = {"ids": np.arange(ROWS), "hidden": np.zeros((1, width), np.float32)}
+        made[head] = session.run(["found"], {port.name: feeds[port.name] for port in session.get_inputs()})[0]
+    assert made["none"].dtype == np.float32
+    assert made["none"].shape == (ROWS, width)
+    np.testing.assert_allclose(made["none"], made["turned"], rtol=2e-3)
+    assert np.abs(made["none"] - made["turned"]).max() > 0
