@@ -45,16 +45,17 @@ class FirstTokenReaders:
 
 
 def read_for_the_first_token(model: nn.Module, inputs: Mapping[str, object]) -> frozenset[nn.Module]:
-    """Linear layers whose outputs (B, T, N) change the logits at the first token only. Random numbers and gradients are
-    left as they were.
+    """Linear layers whose outputs (B, T, N) change the logits at the first token only, in every call (layers that share
+    their weights call them several times). Random numbers and gradients are left as they were.
 
     Args:
         inputs: of the forward pass; tensors are (B, ...), T > 1.
     """
-    seen: dict[nn.Module, torch.Tensor] = {}
+    seen: list[tuple[nn.Module, torch.Tensor]] = []
 
     def note(layer: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        seen[layer] = output
+        if output.ndim == 3 and output.requires_grad:
+            seen.append((layer, output))
 
     hooks = [layer.register_forward_hook(note) for layer in model.modules() if isinstance(layer, nn.Linear)]
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(_accelerators(inputs)):
@@ -63,16 +64,12 @@ def read_for_the_first_token(model: nn.Module, inputs: Mapping[str, object]) -> 
         finally:
             for hook in hooks:
                 hook.remove()
-        sequences = {layer: output for layer, output in seen.items() if output.ndim == 3 and output.requires_grad}
-        if not isinstance(logits, torch.Tensor) or not sequences:
+        if not isinstance(logits, torch.Tensor) or not seen:
             return frozenset()
-        size = logits.float().square().sum()
-        slopes = torch.autograd.grad(size, list(sequences.values()), allow_unused=True)
-    return frozenset(
-        layer
-        for layer, slope in zip(sequences, slopes, strict=True)
-        if slope is not None and slope[:, :1].any() and not slope[:, 1:].any()
-    )
+        slopes = torch.autograd.grad(logits.float().square().sum(), [output for _, output in seen], allow_unused=True)
+    called = list(zip((layer for layer, _ in seen), slopes, strict=True))
+    more = {layer for layer, slope in called if slope is None or slope[:, 1:].any() or not slope[:, :1].any()}
+    return frozenset(layer for layer, _ in called) - more
 
 
 def _tokens(inputs: Mapping[str, object]) -> int:

@@ -39,6 +39,12 @@ def test_of_a_model_with_an_answer_for_every_token_there_are_none():
     assert read_for_the_first_token(model, ids()) == frozenset()
 
 
+def test_of_layers_that_share_their_weights_there_are_none():
+    sizes = SIZES | {"embedding_size": 16, "vocab_size": 50}
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model("albert", **sizes))
+    assert read_for_the_first_token(model, ids()) == frozenset()
+
+
 def test_looking_changes_neither_random_numbers_nor_gradients():
     model = built(dropout=0.5).train()
     torch.manual_seed(3)
