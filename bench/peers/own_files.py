@@ -23,10 +23,12 @@ def _precisions(*names: str) -> str:
     return f"quantize=[{', '.join(f'{{precision: {name}}}' for name in names)}]"
 
 
-def _mix(products: str, block: int = 32) -> str:
-    """Tables in 4 bits, all products in the same precision."""
-    parts = ", ".join(f"{part}: {products}" for part in ("attention", "feed_forward", "head"))
-    return f"{{name: int4-tables-{products}, parts: {{embeddings: int4, {parts}}}, block: {block}}}"
+def _mix(products: str, block: int = 32, feed_forward: str | None = None) -> str:
+    """Tables in 4 bits, all products in the same precision unless told otherwise."""
+    by_part = {"attention": products, "feed_forward": feed_forward or products, "head": products}
+    parts = ", ".join(f"{part}: {precision}" for part, precision in by_part.items())
+    name = "-".join(["int4-tables", products, *([feed_forward, "feed-forward"] if feed_forward else [])])
+    return f"{{name: {name}, parts: {{embeddings: int4, {parts}}}, block: {block}}}"
 
 
 VARIANTS = (
@@ -38,7 +40,11 @@ VARIANTS = (
 MIXES = (
     Variant(
         "onnx, mixes by part",
-        ("export.targets=[onnx]", f"quantize=[{{precision: fp32}}, {_mix('int8-dynamic')}, {_mix('int4', block=64)}]"),
+        (
+            "export.targets=[onnx]",
+            f"quantize=[{{precision: fp32}}, {_mix('int8-dynamic')}, {_mix('int4', block=64)}, "
+            f"{_mix('int8-dynamic', feed_forward='int4')}]",
+        ),
     ),
 )
 """Those whose smallest accurate file is measured against the goal on size."""
