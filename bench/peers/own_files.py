@@ -27,7 +27,7 @@ def _mix(products: str, block: int = 32, feed_forward: str | None = None) -> str
     """Tables in 4 bits, all products in the same precision unless told otherwise."""
     by_part = {"attention": products, "feed_forward": feed_forward or products, "head": products}
     parts = ", ".join(f"{part}: {precision}" for part, precision in by_part.items())
-    name = "-".join(["int4-tables", products, *([feed_forward, "feed-forward"] if feed_forward else [])])
+    name = "-".join(["int4-tables", products, *([feed_forward] if feed_forward else [])])
     return f"{{name: {name}, parts: {{embeddings: int4, {parts}}}, block: {block}}}"
 
 
