@@ -106,8 +106,7 @@ def quantize_tables(model: onnx.ModelProto, blocks: Blocks, only: Collection[str
     tied = {_multiplied(node, turned) for node in graph.node}
     nodes: list[onnx.NodeProto] = []
     for table in sorted(set(lookups.values())):
-        scales = np.dtype(np.float32 if table in tied else np.float16)
-        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), blocks, scales)
+        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), blocks, in_half=table not in tied)
     for node in graph.node:
         table = _multiplied(node, turned)
         if lookups.keys() & set(node.output):
@@ -212,7 +211,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, object]:
 
 
 def _stored(
-    graph: onnx.GraphProto, table: str, weights: Array, blocks: Blocks, type_of_scales: np.dtype[np.floating]
+    graph: onnx.GraphProto, table: str, weights: Array, blocks: Blocks, *, in_half: bool
 ) -> list[onnx.NodeProto]:
     """Put the blocks, their scales and zero points into the graph; what turns the blocks into rows."""
     import onnx
@@ -220,7 +219,7 @@ def _stored(
 
     made, scales, zeros = rounded(weights.T, blocks)
     shape = np.array([made.shape[0], made.shape[1] * made.shape[2]])
-    arrays = {"blocks": made, "scales": scales.astype(type_of_scales), "shape": shape} | (
+    arrays = {"blocks": made, "scales": scales.astype(np.float16 if in_half else np.float32), "shape": shape} | (
         {"zeros": zeros} if blocks.zeros else {}
     )
     for name, array in arrays.items():
