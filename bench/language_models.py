@@ -45,32 +45,24 @@ from bench.language_arms import (
     trained,
     with_interval,
 )
-from bench.language_rounds import rounds_at_equal_cost
-from bench.language_signals import signals_of_stories
+from bench.language_rounds import rounds_at_equal_cost, stories_recipe
+from bench.language_signals import MOST_APART, MOST_BYTES, signals_of_stories
 from bench.record import Goal, record
 from bench.trees import Tree, mapping, mappings, whole
 from edgedistill import EvaluatedRun, Results
 from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.evaluation.results_figures import Estimate
-from edgedistill.recipe.reading import shipped
 
 NAME = "language_models"
 CI = "bits per byte [95% CI]"
 MOST_MB, BOOKS_MB = 16, 10
-TOP_K_BYTES = 100
 SPEED_PASSES = 3
 
 
 def stories(given: Given) -> Part:
     """The shipped recipe, in 4 bits as well."""
-    import yaml
-
-    tree = yaml.safe_load(shipped()["stories"].read_text(encoding="utf-8"))
-    folder = shipped()["stories"].parent
-    paths = {split: {"path": str(folder / tree["data"][split]["path"])} for split in SPLITS}
     precisions = [{"precision": name} for name in ("fp32", "int8-dynamic", "int8", "int4")]
-    tree |= {"data": {**tree["data"], **paths}, "teacher": {"model": str(folder / "stories" / "teacher")}}
-    results = run(changed(tree, quantize=precisions), given, "stories")
+    results = run(changed(stories_recipe(), quantize=precisions), given, "stories")
     last = results.rounds[-1]
     share = last.parameters / results.teacher.parameters
     gained = _gained(results)
@@ -257,7 +249,7 @@ def signals(given: Given) -> Part:
         note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
         rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
     apart = perplexity["top-k"] / perplexity["hidden"] - 1
-    met = sizes["top-k"] <= TOP_K_BYTES and abs(apart) <= 0.005
+    met = sizes["top-k"] <= MOST_BYTES and abs(apart) <= MOST_APART
     goal = "<= 100 bytes per token with the student's held-out perplexity within 0.5% of dense targets"
     return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes per token", met)])
 

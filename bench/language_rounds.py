@@ -20,7 +20,7 @@ _SHAPE = {"hidden_size": 40, "heads": 8, "intermediate_size": 112}
 ONE, ALONE = "one round", "no teacher"
 
 
-def stories(seed: int = 0) -> Tree:
+def stories_recipe(seed: int = 0) -> Tree:
     """The shipped recipe, from any folder."""
     file = shipped()["stories"]
     tree = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def rounds_at_equal_cost(given: Given) -> Part:
     rows: list[Tree] = []
     gains: dict[str, list[Paired]] = {ONE: [], ALONE: []}
     for seed in SEEDS:
-        tree = changed(stories(seed), control=False)
+        tree = changed(stories_recipe(seed), control=False)
         rounds = evaluate(tree, given, f"rounds-{seed}")
         last = str(mappings(tree, "rounds")[-1]["id"])
         seconds = [rounds.training(str(round_["id"])).train_seconds for round_ in mappings(tree, "rounds")]

@@ -14,7 +14,7 @@ from bench.language_arms import (
     trained,
     with_interval,
 )
-from bench.language_rounds import stories
+from bench.language_rounds import stories_recipe
 from bench.record import Goal
 from bench.trees import Tree, mappings
 
@@ -23,7 +23,7 @@ MOST_BYTES, MOST_APART = 100, 0.005
 
 def signals_of_stories(given: Given) -> Part:
     """The recipe's first round, which trains a student until it is useful, on both forms."""
-    tree = stories()
+    tree = stories_recipe()
     first = mappings(tree, "rounds")[0]
     rows: list[Tree] = []
     found, perplexity, size = {}, {}, {}

@@ -26,7 +26,7 @@ from bench.arms import Gain, gain, right_on_test, train
 from bench.record import Goal, record
 from bench.trees import Tree
 
-TEACHER_EPOCHS = 4
+TEACHER_EPOCHS = 12
 EPOCHS = 4
 PRECISIONS = ("fp32", "int2")
 COSTS = "rounding the float model to int2 costs accuracy"

@@ -7,11 +7,12 @@ sixths of a BERT layer's multiplications are saved, more than a quarter of those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from edgedistill_exporters.narrowing import TOKENS, Inputs, broadcast, narrowable
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -22,12 +23,7 @@ _ELEMENTWISE = {
     *("Softplus", "HardSigmoid", "HardSwish"),
 }
 _NORMS = ("LayerNormalization", "RMSNormalization")
-_TOKENS = 1
-"""The axis of tokens in (B, T, H)."""
 _LAST = np.iinfo(np.int64).max
-
-Inputs = dict[int, int]
-"""Of a node's inputs that can be narrowed along with its output, which axis, by position."""
 
 
 def read_one_token(graph: onnx_ir.Model) -> int:
@@ -52,7 +48,8 @@ class _Narrowing:
     """Nodes of whose output one position is read, with the axis of that position."""
 
     def apply(self) -> int:
-        self._find()
+        """The number of nodes narrowed."""
+        self.narrow = narrowable(reversed(self.graph.graph), self.selection, _readers, _inputs_along)
         made: dict[tuple[onnx_ir.Value, int], onnx_ir.Value] = {}
         for node in [node for node in self.graph.graph if node in self.narrow]:
             axis, inputs = self.narrow[node]
@@ -67,24 +64,6 @@ class _Narrowing:
         if self.narrow:
             self.selection.replace_input_with(1, self._constant("first", np.array(0)))
         return len(self.narrow)
-
-    def _find(self) -> None:
-        for node in reversed(self.graph.graph):
-            axis = self._read_along(node)
-            if axis is not None and (inputs := _inputs_along(node, axis)) is not None:
-                self.narrow[node] = axis, inputs
-
-    def _read_along(self, node: onnx_ir.Node) -> int | None:
-        """The axis on which everything that reads a node's output reads one position; None if something reads more."""
-        if len(node.outputs) != 1 or node.outputs[0].is_graph_output() or node is self.selection:
-            return None
-        axes: set[int | None] = set()
-        for use in node.outputs[0].uses():
-            if use.node is self.selection:
-                axes.add(_TOKENS)
-            else:
-                axes.add(self.narrow[use.node][1].get(use.idx) if use.node in self.narrow else None)
-        return axes.pop() if len(axes) == 1 else None
 
     def _sliced(self, value: onnx_ir.Value, axis: int, reader: onnx_ir.Node) -> onnx_ir.Value:
         import onnx_ir
@@ -122,13 +101,19 @@ class _Narrowing:
 
 def _token_of(node: onnx_ir.Node) -> int | None:
     """The token that a node selects from a sequence, if that is what it does."""
-    if node.op_type != "Gather" or node.attributes.get_int("axis", 0) != _TOKENS or node.inputs[0] is None:
+    if node.op_type != "Gather" or node.attributes.get_int("axis", 0) != TOKENS or node.inputs[0] is None:
         return None
     index, sequence = node.inputs[1], node.inputs[0].shape
-    if index is None or index.const_value is None or sequence is None or len(sequence) <= _TOKENS + 1:
+    if index is None or index.const_value is None or sequence is None or len(sequence) <= TOKENS + 1:
         return None
     array = index.const_value.numpy()
     return int(array) if array.ndim == 0 else None
+
+
+def _readers(node: onnx_ir.Node) -> list[tuple[onnx_ir.Node, int]] | None:
+    if len(node.outputs) != 1 or node.outputs[0].is_graph_output():
+        return None
+    return [(use.node, use.idx) for use in node.outputs[0].uses()]
 
 
 def _inputs_along(node: onnx_ir.Node, axis: int) -> Inputs | None:
@@ -138,7 +123,7 @@ def _inputs_along(node: onnx_ir.Node, axis: int) -> Inputs | None:
     if output is None or shapes[0] is None:
         return None
     if node.op_type in _ELEMENTWISE:
-        return _broadcast(output, shapes, axis)
+        return None if any(shape is None for shape in shapes) else broadcast(output, shapes, axis, _same)
     if node.op_type in _NORMS:
         return {0: axis} if axis < node.attributes.get_int("axis", -1) % len(output) else None
     if node.op_type == "Softmax":
@@ -152,21 +137,6 @@ def _inputs_along(node: onnx_ir.Node, axis: int) -> Inputs | None:
         free = [dim for place, dim in enumerate(output) if place != axis and not isinstance(dim, int)]
         return {0: axis} if same and len(free) <= 1 else None
     return None
-
-
-def _broadcast(output: onnx_ir.Shape, inputs: Sequence[onnx_ir.Shape | None], axis: int) -> Inputs | None:
-    """Inputs of an elementwise operator: those of size 1 on the axis are as they are."""
-    found: Inputs = {}
-    for position, shape in enumerate(inputs):
-        if shape is None:
-            return None
-        along = axis - (len(output) - len(shape))
-        if along < 0 or shape[along] == 1:
-            continue
-        if not _same(shape[along], output[axis]):
-            return None
-        found[position] = along
-    return found
 
 
 def _same(one: int | onnx_ir.SymbolicDim, other: int | onnx_ir.SymbolicDim) -> bool:

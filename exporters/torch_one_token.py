@@ -3,6 +3,7 @@ tokens and read for one is computed for that one."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,38 +11,32 @@ from typing import TYPE_CHECKING
 import torch
 from torch.fx import GraphModule, Node
 
+from edgedistill_exporters.narrowing import TOKENS, Inputs, broadcast, narrowable
+
 if TYPE_CHECKING:
     from torch import nn
 
 aten = torch.ops.aten
 
 _ELEMENTWISE = {
-    *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.add_.Tensor, aten.mul_.Tensor),
+    *(aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor),
     *(aten.add.Scalar, aten.sub.Scalar, aten.mul.Scalar, aten.div.Scalar, aten.pow.Tensor_Scalar, aten.where.self),
     *(aten.gelu.default, aten.relu.default, aten.tanh.default, aten.sigmoid.default, aten.silu.default),
     *(aten.erf.default, aten.neg.default, aten.exp.default, aten.sqrt.default, aten.rsqrt.default),
     *(aten.clone.default, aten.contiguous.default, aten.detach.default, aten.dropout.default, aten.to.dtype),
 }
 _VIEWS = {aten.view.default, aten.reshape.default, aten._unsafe_view.default}
-_TOKENS = 1
-"""The axis of tokens in (B, T, H)."""
 _LAST = torch.iinfo(torch.int64).max
-
-Inputs = dict[int, int]
-"""Of a node's arguments that can be narrowed along with its output, which axis, by position."""
 
 
 def one_token(module: nn.Module, sample: Mapping[str, torch.Tensor]) -> nn.Module:
     """A graph that computes the same for inputs of these shapes, with one token where one is read; the module itself if
-    there is no such place, or if torch cannot trace it (its converter says so in its own words).
+    there is no such place. Torch raises what it raises if it cannot trace the module.
 
     Args:
         sample: inputs by name.
     """
-    try:
-        traced = torch.export.export(module, (), dict(sample)).module()
-    except Exception:  # noqa: BLE001 - torch raises anything
-        return module
+    traced = torch.export.export(module, (), dict(sample)).module()
     assert isinstance(traced, GraphModule)
     traced.graph.eliminate_dead_code()
     narrowed = 0
@@ -68,10 +63,8 @@ class _Narrowing:
 
     def apply(self) -> int:
         """The number of nodes narrowed."""
-        for node in reversed(self.module.graph.nodes):
-            axis = self._read_along(node)
-            if axis is not None and (inputs := _inputs_along(node, axis)) is not None:
-                self.narrow[node] = axis, inputs
+        nodes = reversed(self.module.graph.nodes)
+        self.narrow = narrowable(nodes, self.selection, _readers, _inputs_along)
         made: dict[tuple[Node, int], Node] = {}
         for node in [node for node in self.module.graph.nodes if node in self.narrow]:
             axis, inputs = self.narrow[node]
@@ -90,24 +83,20 @@ class _Narrowing:
             self.selection.update_arg(2, 0)
         return len(self.narrow)
 
-    def _read_along(self, node: Node) -> int | None:
-        """The axis on which everything that reads a node's output reads one position; None if something reads more."""
-        axes: set[int | None] = set()
-        for reader in node.users:
-            if reader is self.selection:
-                axes.add(_TOKENS)
-            elif reader in self.narrow:
-                places = [place for place, value in enumerate(reader.args) if value is node]
-                axes |= {self.narrow[reader][1].get(place) for place in places} or {None}
-            else:
-                axes.add(None)
-        return axes.pop() if len(axes) == 1 else None
-
     def _sliced(self, value: Node, axis: int, reader: Node) -> Node:
         with self.module.graph.inserting_before(reader):
             return self.module.graph.call_function(
                 aten.slice.Tensor, (value, axis, self.index, self.index + 1 or _LAST)
             )
+
+
+def _readers(node: Node) -> list[tuple[Node, int]]:
+    """Those that read it as a keyword, at position -1."""
+    return [
+        (reader, place)
+        for reader in node.users
+        for place in [place for place, value in enumerate(reader.args) if value is node] or [-1]
+    ]
 
 
 def _token_of(node: Node) -> int | None:
@@ -118,7 +107,7 @@ def _token_of(node: Node) -> int | None:
     assert isinstance(sequence, Node)
     shape = _shape(sequence)
     return (
-        index if axis == _TOKENS and shape is not None and len(shape) > _TOKENS + 1 and isinstance(index, int) else None
+        index if axis == TOKENS and shape is not None and len(shape) > TOKENS + 1 and isinstance(index, int) else None
     )
 
 
@@ -135,7 +124,7 @@ def _inputs_along(node: Node, axis: int) -> Inputs | None:
         return None
     rank = len(output)
     if node.target in _ELEMENTWISE:
-        return _broadcast(output, node.args, axis)
+        return broadcast(output, [_shape(value) for value in node.args], axis, operator.eq)
     if node.target is aten.linear.default:
         return {0: axis} if axis < rank - 1 else None
     if node.target is aten.layer_norm.default:
@@ -160,20 +149,6 @@ def _inputs_along(node: Node, axis: int) -> Inputs | None:
     if node.target in _VIEWS:
         return {0: axis} if first[: axis + 1] == output[: axis + 1] else None
     return None
-
-
-def _broadcast(output: Sequence[int], values: Sequence[object], axis: int) -> Inputs | None:
-    """Tensors of an elementwise operator: those of size 1 on the axis are as they are."""
-    found: Inputs = {}
-    for position, value in enumerate(values):
-        shape = _shape(value)
-        along = axis - (len(output) - len(shape or ()))
-        if shape is None or along < 0 or shape[along] == 1:
-            continue
-        if shape[along] != output[axis]:
-            return None
-        found[position] = along
-    return found
 
 
 def _attention(node: Node, axis: int) -> Inputs | None:

@@ -110,9 +110,9 @@ def fake_quantized(model: PreTrainedModel, arithmetic: Arithmetic) -> Iterator[G
             layer.forward = partial(_product, layer, nearest, arithmetic, used, first)  # type: ignore[method-assign]
         else:
             layer.forward = partial(_lookup, layer, arithmetic, used)  # type: ignore[method-assign]
-    shared = arithmetic.inputs.shared_by == "item"
+    by_item = arithmetic.inputs.shared_by == "item"
     try:
-        with first.watching(model) if shared else nullcontext():
+        with first.watching(model) if by_item else nullcontext():
             yield used
     finally:
         for layer in layers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -23,7 +23,6 @@ class FirstTokenReaders:
 
     layers: frozenset[nn.Module] | None = None
     """None until an input with several tokens was seen."""
-    looking: bool = field(default=False, repr=False)
 
     def __contains__(self, layer: nn.Module) -> bool:
         return self.layers is not None and layer in self.layers
@@ -38,10 +37,9 @@ class FirstTokenReaders:
             hook.remove()
 
     def _look(self, model: nn.Module, _: tuple[object, ...], inputs: Mapping[str, object]) -> None:
-        if self.layers is None and not self.looking and _tokens(inputs) > 1:
-            self.looking = True
+        if self.layers is None and _tokens(inputs) > 1:
+            self.layers = frozenset()  # while looking, which runs the model itself
             self.layers = read_for_the_first_token(model, inputs)
-            self.looking = False
 
 
 def read_for_the_first_token(model: nn.Module, inputs: Mapping[str, object]) -> frozenset[nn.Module]:

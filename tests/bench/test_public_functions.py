@@ -31,10 +31,9 @@ INTERNAL = {
         "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
     },
-    "language_models.py": {  # names types, and finds the shipped recipes
+    "language_models.py": {  # names types
         "edgedistill.evaluation.results_candidates",
         "edgedistill.evaluation.results_figures",
-        "edgedistill.recipe.reading",
     },
     "language_rounds.py": {  # finds the shipped recipe, and names a type
         "edgedistill.evaluation.statistics",

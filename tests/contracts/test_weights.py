@@ -29,7 +29,7 @@ def test_a_scale_and_a_zero_point_for_every_output():
 
 
 def test_blocks_are_whole_and_the_head_stays():
-    table, product, left = 10 * (32 + 4), 6 * (32 + 4), 4 * (6 * 2 + 5) + 3 * 8
+    table, product, left = 10 * (32 + 2), 6 * (32 + 4), 4 * (6 * 2 + 5) + 3 * 8
     assert in_blocks(8, 8, 32, NOTHING)(ONE) == table + product + left
     assert in_blocks(4, 8, 32, NOTHING)(ONE) == table + 6 * (16 + 4 + 1) + left
     assert in_blocks(2, 8, 32, NOTHING)(ONE) == table + 6 * (8 + 4 + 1) + left

@@ -82,10 +82,7 @@ def test_an_image_model_has_no_mask(tmp_path):
     def images(batch: int, length: int):
         return {"pixel_values": torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0))}
 
-    from edgedistill.contracts.items import Column
-
-    block = {"pixel_values": Column("input", "block")}
-    asked = replace(file_request("fp32", lambda: model, images, 32), columns=lambda: block, length=1)
+    asked = file_request("fp32", lambda: model, images, 32, length=1)
     PORTABLE.make(asked, tmp_path / "portable.onnx")
     FUSED.make(replace(asked, source=tmp_path / "portable.onnx"), tmp_path / "fused.onnx")
     found = [kind for kind in kinds(tmp_path / "fused.onnx") if "Attention" in kind]

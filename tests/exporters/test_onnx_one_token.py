@@ -12,7 +12,6 @@ from helpers import file_request
 from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from edgedistill.contracts import registry
-from edgedistill.contracts.items import Column
 from edgedistill_exporters.onnx_one_token import read_one_token
 
 PORTABLE = registry.target("onnx")
@@ -115,8 +114,7 @@ def test_an_image_model_reads_one_token_too(tmp_path):
     def images(batch: int, length: int):
         return {"pixel_values": torch.rand(batch, 3, 8, 8, generator=torch.Generator().manual_seed(0))}
 
-    block = {"pixel_values": Column("input", "block")}
-    asked = replace(file_request("fp32", lambda: model, images, 32), columns=lambda: block, length=1)
+    asked = file_request("fp32", lambda: model, images, 32, length=1)
     PORTABLE.make(asked, tmp_path / "model.onnx")
     assert products(tmp_path / "model.onnx") == [5] * 12 + [1, 5, 5, 1, 1, 1]
     with torch.no_grad():

@@ -102,17 +102,22 @@ def test_a_causal_attention_is_left_alone():
         def forward(self, x):
             heads = x.unflatten(-1, (2, 4)).transpose(1, 2)
             mixed = nn.functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
-            return mixed.transpose(1, 2).flatten(2)[:, -1]
+            return mixed.transpose(1, 2).reshape(2, 6, 8)[:, -1]
 
     x = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
     made = one_token(Causal().eval(), {"x": x})
     torch.testing.assert_close(made(x=x), Causal()(x))
 
 
-def test_a_module_that_cannot_be_traced_stays_as_it_is():
-    class Branching(nn.Module):
-        def forward(self, x):
-            return x[:, 0] if x.sum() > 0 else x[:, 1]
+def test_values_that_are_changed_in_place_are_computed_for_all_tokens():
+    """Whatever else shares their memory sees the change at every token."""
 
-    plain = Branching()
-    assert one_token(plain, {"x": torch.ones(2, 3, 4)}) is plain
+    class InPlace(nn.Module):
+        def forward(self, x):
+            moved = x * 2
+            seen = moved.transpose(1, 2)
+            return moved.add_(1)[:, 0] + seen.mean(2)
+
+    x = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
+    made = one_token(InPlace().eval(), {"x": x})
+    torch.testing.assert_close(made(x=x), InPlace()(x))
