@@ -1,11 +1,12 @@
 """Language models from a large one to a file of a few MB: how good are they, compared with what, and at what cost?
 
     python -m bench.language_models --part stories stories-rounds stories-signals --out DIR
-    python -m bench.language_models --part books file16 signals --out DIR --data BOOKS --teacher FOLDER
+    python -m bench.language_models --part books file16 signals books-rounds --out DIR --data BOOKS --teacher FOLDER
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
 can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
-`one-round`, `file16` and `alone` read what `books` made. Rows of the splits are evenly spread over them.
+`file16` reads what `books` made; `books-rounds` trains both rounds anew on few rows, so that all of its arms run on the
+same machine. Rows of the splits are evenly spread over them.
 
 `--rows` and `--epochs` (of the stage on next tokens and of the one on soft targets, the same for both rounds or two
 numbers for each; 0: without that stage) say how long it takes, `--batch-sizes` and `--learning-rates` (per round) fit
@@ -30,7 +31,6 @@ from bench.language_arms import (
     bytes_per_token,
     changed,
     evaluate,
-    gain,
     judged,
     megabytes,
     passes,
@@ -45,10 +45,10 @@ from bench.language_arms import (
     trained,
     with_interval,
 )
-from bench.language_rounds import rounds_at_equal_cost, stories_recipe
+from bench.language_rounds import rounds_of_books, rounds_of_stories, stories_recipe
 from bench.language_signals import MOST_APART, MOST_BYTES, signals_of_stories
 from bench.record import Goal, record
-from bench.trees import Tree, mapping, mappings, whole
+from bench.trees import Tree, mapping, mappings
 from edgedistill import EvaluatedRun, Results
 from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.evaluation.results_figures import Estimate
@@ -99,29 +99,6 @@ def books_part(given: Given) -> Part:
     return Part(_table(results, given, "books", found, tree), goals)
 
 
-def one_round(given: Given) -> Part:
-    """Directly from the teacher to the last round's size, with the same training time as all rounds together."""
-    tree = books(given)
-    found = evaluate(tree, given, "books")
-    first, *_, last = mappings(tree, "rounds")
-    trained_in = [found.training(str(round_["id"])).train_seconds for round_ in mappings(tree, "rounds")]
-    longer = sum(trained_in) / trained_in[-1]
-    stages = [{**stage, "epochs": max(1, round(whole(stage, "epochs") * longer))} for stage in mappings(last, "stages")]
-    student = {**mapping(first, "student"), "parameters": mapping(last, "student")["parameters"]}
-    arm = changed(tree, rounds=[{**first, "id": "one", "student": student, "stages": stages}], control=False)
-    one = evaluate(arm, given, "one-round")
-    ahead = gain(found, str(last["id"]), one, "one")
-    shown = with_interval(ahead.gain, ahead.interval.low, ahead.interval.high, "+")
-    known = {**trained(one, "one"), "tokens": passes(arm, "one") * tokens(one, "one")}
-    said = f"two rounds are better by {shown} bits per byte"
-    goal = Goal(
-        "One round against two at equal total cost",
-        f"{said}; {sum(trained_in):.0f} s of training in two, {one.training('one').train_seconds:.0f} s in one",
-        True,
-    )
-    return Part([row("books", "one round", **known, note=said)], [goal])
-
-
 def speed(given: Given) -> Part:
     """The first round's teacher, recorded once and read three times, or run live three times, on a few rows."""
     tree = books(given)
@@ -170,35 +147,6 @@ def _best_file(results: Results, given: Given) -> CandidateResult | None:
     """The best by validation of those within the limit."""
     small = [candidate for candidate in results.measured if megabytes(results, given, "books", candidate.id) <= MOST_MB]
     return min(small, key=lambda candidate: candidate.validation.value, default=None)
-
-
-def alone(given: Given) -> Part:
-    """The shape of the student of the best file within 16 MB, from random weights on next tokens alone, for as long as
-    all rounds up to it were trained."""
-    tree = books(given)
-    results, found = run(tree, given, "books"), evaluate(tree, given, "books")
-    best = _best_file(results, given)
-    assert best is not None, "a student of 8 M parameters has a file within the limit"
-    config = json.loads((found.model_folder(best.model) / "config.json").read_text(encoding="utf-8"))
-    keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
-    keys |= {"head_size": "head_dim"}
-    shape = {name: config[key] for name, key in keys.items()}
-    shape |= {name: config[name] for name in ("hidden_size", "intermediate_size")}
-    every = [round_.id for round_ in results.rounds]
-    before = results.rounds[: every.index(best.model) + 1]
-    last = before[-1]
-    epochs = round(sum(round_.train_seconds for round_ in before) / last.train_seconds * passes(tree, last.id))
-    losses = [{"kind": "hard_label"}]
-    stage = {**mappings(round_of(tree, last.id), "stages")[0], "epochs": max(1, epochs), "losses": losses}
-    scratch = {"id": "alone", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
-    teacher = {"model": str(found.model_folder(best.model).resolve())}  # for its tokenizer and its sizes
-    arm = evaluate(changed(tree, teacher=teacher, rounds=[scratch], control=False), given, "without-teacher")
-    figure = _bits(arm, "alone")
-    known = {**trained(arm, "alone"), "tokens": epochs * tokens(arm, "teacher")}
-    shown = row("file16", f"{best.model}'s shape without a teacher", **known, **{CI: figure}, note="torch")
-    with_teachers = next(round_.test for round_ in results.rounds if round_.id == best.model)
-    goal = "The same shape trained without a teacher for as long"
-    return Part([shown], [Goal(goal, f"{figure}, in rounds {_shown(with_teachers)}", True)])
 
 
 def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
@@ -314,16 +262,15 @@ def _within(results: Results, goal: str, share: float, *precisions: str) -> Goal
     return Goal(goal, shown, bool(apart) and min(apart.values()) <= share)
 
 
-ROWS = ("TRAIN", "VALIDATION", "TEST", "SPEED", "SIGNALS")
+ROWS = ("TRAIN", "VALIDATION", "TEST", "SPEED", "SIGNALS", "ROUNDS")
 PARTS: dict[str, Callable[[Given], Part]] = {
     "stories": stories,
-    "stories-rounds": rounds_at_equal_cost,
+    "stories-rounds": rounds_of_stories,
     "stories-signals": signals_of_stories,
     "books": books_part,
-    "one-round": one_round,
+    "books-rounds": rounds_of_books,
     "speed": speed,
     "file16": file16,
-    "alone": alone,
     "signals": signals,
 }
 
@@ -334,14 +281,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--teacher", type=Path, default=Path())
-    parser.add_argument("--rows", nargs=5, type=int, default=[600, 40, 100, 24, 24], metavar=ROWS)
+    parser.add_argument("--rows", nargs=6, type=int, default=[600, 40, 100, 24, 24, 160], metavar=ROWS)
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 3], help="2 numbers, or 4")
     parser.add_argument("--parameters", nargs=2, type=float, default=[])
     parser.add_argument("--vocabulary", type=int)
     parser.add_argument("--batch-sizes", nargs=2, type=int, default=[])
     parser.add_argument("--learning-rates", nargs=2, type=float, default=[])
     given = parser.parse_args()
-    rows = dict(zip((*SPLITS, "speed", "signals"), given.rows, strict=True))
+    rows = dict(zip((*SPLITS, "speed", "signals", "rounds"), given.rows, strict=True))
     places = (given.out.resolve(), given.data.resolve(), given.teacher.resolve())
     asked = Given(
         *places,

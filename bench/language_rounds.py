@@ -1,23 +1,40 @@
-"""Three rounds of the recipe `stories` against one, and against no teacher, each for as long as all three took."""
+"""Several rounds against one, and against no teacher, each for as long as all rounds took; teachers' signals count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import yaml
 
-from bench.language_arms import SPLITS, Given, Part, changed, evaluate, gain, judged, row, trained, with_interval
+from bench.language_arms import (
+    SPLITS,
+    Given,
+    Part,
+    books,
+    changed,
+    evaluate,
+    gain,
+    judged,
+    row,
+    step_seconds,
+    subset,
+    trained,
+    with_interval,
+)
 from bench.record import Goal
-from bench.trees import Tree, mappings, whole
+from bench.trees import Tree, mapping, mappings, whole
 from edgedistill import EvaluatedRun
 from edgedistill.evaluation.statistics import Paired
 from edgedistill.recipe.reading import shipped
 
 SEEDS = (0, 1, 2)
-_SHAPE = {"hidden_size": 40, "heads": 8, "intermediate_size": 112}
-"""Of the last round's student, in the recipe."""
-ONE, ALONE = "one round", "no teacher"
+ROUNDS, ONE, ALONE = "all rounds", "one round", "no teacher"
+FORMS = ("logits", "top-k", "states")
+"""Of recorded signals, as they begin their steps' names."""
 
 
 def stories_recipe(seed: int = 0) -> Tree:
@@ -29,61 +46,101 @@ def stories_recipe(seed: int = 0) -> Tree:
     return {**tree, "seed": seed, "data": {**tree["data"], **paths}, "teacher": teacher}
 
 
-def rounds_at_equal_cost(given: Given) -> Part:
-    """The last round's student, made in three rounds, in one longer round from the teacher, and trained from random
-    weights on next tokens alone; on several seeds."""
-    rows: list[Tree] = []
-    gains: dict[str, list[Paired]] = {ONE: [], ALONE: []}
-    for seed in SEEDS:
-        tree = changed(stories_recipe(seed), control=False)
-        rounds = evaluate(tree, given, f"rounds-{seed}")
-        last = str(mappings(tree, "rounds")[-1]["id"])
-        seconds = [rounds.training(str(round_["id"])).train_seconds for round_ in mappings(tree, "rounds")]
-        arms = {ONE: _directly(tree, seconds), ALONE: _from_scratch(tree, seconds)}
-        rows.append(_row(seed, "three rounds", rounds, last, sum(seconds)))
-        for name, arm in arms.items():
-            found = evaluate(arm, given, f"{name.replace(' ', '-')}-{seed}")
-            rows.append(_row(seed, name, found, "one", found.training("one").train_seconds))
-            gains[name].append(gain(rounds, last, found, "one"))
-    return Part(rows, [_goal(name, paired) for name, paired in gains.items()])
+def rounds_of_stories(given: Given) -> Part:
+    """On several seeds."""
+    narrow = {"init": "narrow", "from": "teacher", "layers": 2, "hidden_size": 40, "heads": 8, "intermediate_size": 112}
+    each = [_compared(given, "stories", changed(stories_recipe(seed), control=False), narrow, seed) for seed in SEEDS]
+    return _part("stories", each)
 
 
-def _directly(tree: Tree, seconds: Sequence[float]) -> Tree:
-    """One round from the teacher, as many times longer than the last one as all are together."""
+def rounds_of_books(given: Given) -> Part:
+    """On a part of the books' rows."""
+    data = {**mapping(books(given), "data"), "train": {"path": str(subset(given, "train", given.rows["rounds"]))}}
+    tree = changed(books(given), data=data, control=False)
     first, *_, last = mappings(tree, "rounds")
-    stages = [
-        {**stage, "epochs": round(whole(stage, "epochs") * sum(seconds) / seconds[-1])}
-        for stage in mappings(last, "stages")
-    ]
-    student = {"init": "narrow", "from": "teacher", "layers": 2, **_SHAPE}
+    shrunk = {**mapping(first, "student"), "parameters": mapping(last, "student")["parameters"]}
+    return _part("books", [_compared(given, "books", tree, shrunk, 0)])
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The arms of one seed."""
+
+    rows: list[Tree]
+    gains: Mapping[str, Paired]
+    """Of the rounds over each other arm."""
+
+
+def _compared(given: Given, part: str, tree: Tree, student: Tree, seed: int) -> _Compared:
+    """The last round's student, made in rounds, in one longer round from the teacher, and from random weights on next
+    tokens alone.
+
+    Args:
+        student: of one round.
+    """
+    name = f"{part}-rounds-{seed}"
+    rounds = evaluate(tree, given, name)
+    models = [str(round_["id"]) for round_ in mappings(tree, "rounds")]
+    *between, last = models
+    last_seconds = rounds.training(last).train_seconds
+    taught = _recorded(given, name, "teacher")
+    seconds = sum(rounds.training(model).train_seconds for model in models)
+    seconds += sum(_recorded(given, name, model) for model in between)
+    shape = rounds.model_folder(last).resolve()
+    arms = {
+        ONE: _directly(tree, student, seconds / last_seconds),
+        ALONE: _from_scratch(tree, shape, (seconds + taught) / last_seconds),
+    }
+    rows = [_row(part, seed, ROUNDS, rounds, last, seconds + taught)]
+    gains: dict[str, Paired] = {}
+    for arm, recipe in arms.items():
+        found = evaluate(recipe, given, f"{part}-{arm.replace(' ', '-')}-{seed}")
+        own = found.training("one").train_seconds
+        rows.append(_row(part, seed, arm, found, "one", own + (taught if arm == ONE else 0)))
+        gains[arm] = gain(rounds, last, found, "one")
+    return _Compared(rows, gains)
+
+
+def _recorded(given: Given, name: str, model: str) -> float:
+    """Seconds in which a teacher's answers to the training data were recorded."""
+    return sum(step_seconds(given, [name], f"{form}-{model}-train") for form in FORMS)
+
+
+def _directly(tree: Tree, student: Tree, times: float) -> Tree:
+    """One round from the teacher, so many times longer than the last one."""
+    first, *_, last = mappings(tree, "rounds")
+    stages = [{**stage, "epochs": round(whole(stage, "epochs") * times)} for stage in mappings(last, "stages")]
     return changed(tree, rounds=[{**first, "id": "one", "student": student, "stages": stages}])
 
 
-def _from_scratch(tree: Tree, seconds: Sequence[float]) -> Tree:
-    """The same shape from random weights, on next tokens alone."""
-    first, *_ = mappings(_directly(tree, seconds), "rounds")
-    stages = mappings(first, "stages")
-    epochs = sum(whole(stage, "epochs") for stage in stages)
-    shape = {"layers": 2, **_SHAPE, "key_value_heads": 4, "head_size": 8}
-    alone = {
-        "id": "one",
-        "student": {"init": "scratch", "from": "teacher", **shape},
-        "stages": [{**stages[-1], "epochs": epochs, "losses": [{"kind": "hard_label"}]}],
-    }
-    return changed(tree, rounds=[alone])
+def _from_scratch(tree: Tree, model: Path, times: float) -> Tree:
+    """A model's shape and tokens, from random weights, on next tokens alone, so many times as long as the last."""
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
+    keys |= {name: name for name in ("hidden_size", "intermediate_size")}
+    shape = {name: config[key] for name, key in keys.items()}
+    shape["head_size"] = config.get("head_dim") or shape["hidden_size"] // shape["heads"]
+    *_, last = mappings(tree, "rounds")
+    epochs = round(sum(whole(stage, "epochs") for stage in mappings(last, "stages")) * times)
+    stage = {**mappings(last, "stages")[-1], "epochs": epochs, "losses": [{"kind": "hard_label"}]}
+    alone = {"id": "one", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
+    return changed(tree, teacher={"model": str(model)}, rounds=[alone])
 
 
-def _row(seed: int, name: str, found: EvaluatedRun, model: str, seconds: float) -> Tree:
+def _row(part: str, seed: int, name: str, found: EvaluatedRun, model: str, seconds: float) -> Tree:
     figure = judged(found, model, "bits_per_byte")
     known = {**trained(found, model), "seconds": seconds}
     shown = with_interval(figure.value, figure.low, figure.high)
-    return row("stories-rounds", name, **known, note=f"seed {seed}", **{"bits per byte [95% CI]": shown})
+    return row(f"{part}-rounds", name, **known, note=f"seed {seed}", **{"bits per byte [95% CI]": shown})
 
 
-def _goal(name: str, paired: Sequence[Paired]) -> Goal:
-    """Met if the rounds are better on every seed, outside the interval."""
-    each = ", ".join(with_interval(one.gain, one.interval.low, one.interval.high, "+") for one in paired)
-    mean = np.mean([one.gain for one in paired])
-    ahead = all(one.interval.low > 0 for one in paired)
-    goal = f"stories: three rounds are better than {name} at equal total cost"
-    return Goal(goal, f"{mean:+.4f} bits per byte: {each}", ahead)
+def _part(part: str, each: Sequence[_Compared]) -> Part:
+    """A goal for each other arm: met if the rounds are better on every seed, outside the interval."""
+    goals = []
+    for arm in (ONE, ALONE):
+        paired = [compared.gains[arm] for compared in each]
+        shown = ", ".join(with_interval(one.gain, one.interval.low, one.interval.high, "+") for one in paired)
+        mean = np.mean([one.gain for one in paired])
+        goal = f"{part}: {ROUNDS} are better than {arm} at equal total cost"
+        goals.append(Goal(goal, f"{mean:+.4f} bits per byte: {shown}", all(one.interval.low > 0 for one in paired)))
+    return Part([line for compared in each for line in compared.rows], goals)

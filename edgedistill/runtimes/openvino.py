@@ -40,7 +40,13 @@ class OpenVINOGraph:
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """All outputs for one batch; inputs that the file does not have are dropped."""
-        self._request.infer(feeds_of(self.inputs, feeds), share_inputs=True)
+        import openvino
+
+        # `infer(feeds)` dispatches on the types of feeds, which costs 0.06 ms of each inference.
+        arrays = feeds_of(self.inputs, feeds)  # kept until the end of the inference, which reads their memory
+        for i, array in enumerate(arrays.values()):
+            self._request.set_input_tensor(i, openvino.Tensor(array, shared_memory=True))
+        self._request.infer()
         return {name: self._request.get_output_tensor(i).data.copy() for i, name in enumerate(self.outputs)}
 
     def backend(self) -> dict[str, object]:

@@ -97,6 +97,14 @@ def test_outputs_are_the_callers_own(files):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_inputs_of_another_type_and_layout_are_read_as_they_are(files):
+    session = RUNTIME.open(files["fp32"], 1, LOGITS)
+    inputs = {name: tensor.numpy() for name, tensor in samples(2, 8).items()}
+    expected = session.run(inputs)["logits"]
+    wide = {name: np.repeat(array, 2, axis=1).astype(np.int32)[:, ::2] for name, array in reversed(inputs.items())}
+    np.testing.assert_array_equal(session.run(wide)["logits"], expected)
+
+
 def test_another_device_or_arithmetic_is_refused(files):
     session: Any = RUNTIME.open(files["fp32"], 1, LOGITS)
     compiled = session._compiled
