@@ -61,7 +61,7 @@ SPEED_PASSES = 3
 
 def stories(given: Given) -> Part:
     """The shipped recipe, in 4 bits as well."""
-    precisions = [{"precision": name} for name in ("fp32", "int8-dynamic", "int8", "int4")]
+    precisions = [{"precision": name} for name in ("fp32", "int8-dynamic", "int8", "int4", "int4-gptq")]
     results = run(changed(stories_recipe(), quantize=precisions), given, "stories")
     last = results.rounds[-1]
     share = last.parameters / results.teacher.parameters
@@ -71,7 +71,9 @@ def stories(given: Given) -> Part:
         _within(
             results, "stories: int8 file within 1% of its torch student's bits per byte", 0.01, "int8", "int8-dynamic"
         ),
-        _within(results, "stories: 4-bit file within 3% of its torch student's bits per byte", 0.03, "int4"),
+        _within(
+            results, "stories: 4-bit file within 3% of its torch student's bits per byte", 0.03, "int4", "int4-gptq"
+        ),
         Goal("stories: ahead of its control at equal steps outside the interval", gained[0], gained[1]),
     ]
     return Part(_table(results, given, "stories"), goals)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import onnx
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig
 
+    from edgedistill.models.block_rounding import Rounded
+
 Bits = Literal[2, 4, 8]
 BITS: dict[str, Bits] = {"int8": 8, "int4": 4, "int2": 2}
 """Of the precisions of a mix that are in blocks."""
@@ -31,6 +34,9 @@ BLOCK = 32
 INT8_ARITHMETIC = 4
 """`accuracy_level`: activations are quantized dynamically. Without it products run in fp32, several times slower."""
 _DOMAIN = "com.microsoft"
+
+Rounding = Callable[[str, Array], tuple[Array, Array, Array]]
+"""(name of a product's matrix, its weights (K, N)) -> what `rounded` returns."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,11 @@ def _grid(bits: Bits) -> Grid:
     return Grid(bits, BLOCK, "lowest" if bits == 8 else "range")
 
 
-def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
+def quantize_products(model: onnx.ModelProto, bits: Bits, rounding: Rounding | None = None) -> onnx.ModelProto:
     """Quantize every product with a constant matrix using ONNX Runtime's `MatMulNBitsQuantizer`.
+
+    Args:
+        rounding: of a matrix (K, N) with that name; None: `rounded`.
 
     Raises:
         RefusedError: the model has none.
@@ -79,7 +88,15 @@ def quantize_products(model: onnx.ModelProto, bits: Bits) -> onnx.ModelProto:
 
     blocks = Blocks(bits)
     quantizer = MatMulNBitsQuantizer(model, algo_config=_config(blocks))
-    quantizer.node_quantizer.qbits_block_quant = lambda weights: rounded(weights, blocks)
+    products = quantizer.node_quantizer
+    quantize = products.quantize
+
+    def named(node: onnx.NodeProto, graphs: Sequence[onnx.GraphProto]) -> list[onnx.NodeProto]:
+        products.qbits_block_quant = partial(rounding or (lambda _, weights: rounded(weights, blocks)), node.input[1])
+        found: list[onnx.NodeProto] = quantize(node, graphs)
+        return found
+
+    products.quantize = named
     quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
     if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
@@ -154,8 +171,13 @@ def _with_least_error(weights: Array, blocks: Blocks) -> tuple[Array, Array, Arr
     from edgedistill.models.block_rounding import in_blocks, round_blocks
 
     found = round_blocks(in_blocks(torch.from_numpy(np.array(weights.T, np.float32)), blocks.size), blocks.bits)
-    levels, zeros = (part.to(torch.uint8).numpy() for part in (found.levels, found.zero[..., 0]))
-    return _packed(levels, blocks.bits), found.scale[..., 0].numpy(), _packed(zeros, blocks.bits)
+    return packed(found, blocks.bits)
+
+
+def packed(found: Rounded, bits: Bits) -> tuple[Array, Array, Array]:
+    """As `rounded` returns them."""
+    levels, zeros = (part.numpy().astype(np.uint8) for part in (found.levels, found.zero[..., 0]))
+    return _packed(levels, bits), found.scale[..., 0].numpy(), _packed(zeros, bits)
 
 
 def _packed(numbers: Array, bits: Bits) -> Array:

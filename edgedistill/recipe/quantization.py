@@ -11,7 +11,7 @@ from edgedistill.spec import Name, Spec
 
 
 class Calibration(Spec):
-    """Real inputs from which activation ranges are estimated."""
+    """Real inputs from which activation ranges are estimated, or for which weights are rounded."""
 
     from_: Literal["train", "unlabeled"] = Field("train", alias="from")
     """Split to take them from."""
@@ -109,8 +109,8 @@ class QuantizeSpec(Spec):
     its own way of quantizing."""
 
     precision: str | None = None
-    """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-tables`,
-    `int2`)."""
+    """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-gptq`,
+    `int4-tables`, `int2`)."""
     name: Name | None = None
     """Of a mix: takes the precision's place in the candidate's name."""
     parts: Parts | None = None

@@ -23,5 +23,7 @@ def material(run: Path, strings: list[str], without: str = "") -> Material:
 
 
 @pytest.mark.parametrize(("without", "spelled"), [("", [True, True, True]), ("\x04", [True, False, True])])
-def test_strings_with_bytes_that_no_token_stands_for_are_counted_apart(tmp_path, without, spelled):
+def test_strings_with_bytes_that_no_token_stands_for_are_counted_apart(
+    tmp_path: Path, without: str, spelled: list[bool]
+) -> None:
     assert material(tmp_path, ["a", "a\x04", "\U00040000"], without).spelled == spelled

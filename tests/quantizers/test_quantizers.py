@@ -65,17 +65,18 @@ def test_names_are_those_that_transformers_js_and_optimum_look_for():
         "int8-static": "model_int8_static.onnx",
         "int8": "model_int8.onnx",
         "int4": "model_int4.onnx",
+        "int4-gptq": "model_int4_gptq.onnx",
         "int2": "model_int2.onnx",
         "int4-tables": "model_int4_tables.onnx",
     }
 
 
-def static(source, folder, seed: int = 0, items: int = 32):
+def texts(seed: int = 0, items: int = 32):
     generator = np.random.default_rng(seed)
-    calibration = []
+    found = []
     for _ in range(items):
         ids = generator.integers(5, 100, (1, int(generator.integers(3, 20))))
-        calibration.append(
+        found.append(
             {
                 "input_ids": ids,
                 "attention_mask": np.ones_like(ids),
@@ -83,8 +84,12 @@ def static(source, folder, seed: int = 0, items: int = 32):
                 "labels": np.array(1),
             }
         )
+    return found
+
+
+def static(source, folder, seed: int = 0):
     module = registry.quantizer("int8-static")
-    module.quantize(source, folder / module.file, calibration)
+    module.quantize(source, folder / module.file, texts(seed))
     return folder / module.file
 
 
@@ -123,3 +128,12 @@ def test_static_int8_depends_on_what_it_is_calibrated_with(source, tmp_path):
         (tmp_path / name).mkdir()
         contents.append(static(source, tmp_path / name, seed).read_bytes())
     assert contents[0] == contents[1] != contents[2]
+
+
+def test_an_encoder_rounded_for_its_inputs_is_closer_than_one_rounded_by_weights(source, tmp_path):
+    rounded = registry.quantizer("int4-gptq")
+    rounded.quantize(source, tmp_path / rounded.file, texts(items=64))
+    plain = quantized(source, tmp_path, "int4")
+    assert (tmp_path / rounded.file).stat().st_size == plain.stat().st_size
+    errors = [np.square(logits(file) - logits(source)).mean() for file in (tmp_path / rounded.file, plain)]
+    assert 0 < errors[0] < errors[1]

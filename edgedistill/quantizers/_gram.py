@@ -1,0 +1,65 @@
+"""What the inputs of a graph's products look like on real data: the sum of their products with themselves."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgedistill.arrays import Array, Arrays, Floats
+from edgedistill.contracts import registry
+from edgedistill.contracts.driver import Graph, PortNames
+from edgedistill.device.decoding import LAYOUT, CachedDecoder
+
+
+def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floats]:
+    """By constant matrix (K, N) of a product: (K, K) the sum of x xᵀ over all inputs x that it is multiplied with.
+
+    Args:
+        calibration: inputs one by one. A graph with a cache reads each from its start.
+    """
+    import onnx
+
+    model = onnx.load(source)
+    stored = {initializer.name for initializer in model.graph.initializer}
+    read = {
+        node.input[1]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "MatMul" and node.input[1] in stored
+    }
+    known = {port.name for port in (*model.graph.input, *model.graph.output)}
+    model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted({*read.values()} - known)))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        onnx.save(model, file)
+        graph = _Adding(registry.runtime("onnxruntime").open(file, 1, PortNames()), {*read.values()})
+        for arrays in calibration:
+            if LAYOUT.past(0, "key") in graph.inputs:
+                CachedDecoder(graph).advance(np.asarray(arrays[LAYOUT.tokens], np.int64))
+            else:
+                graph.run(arrays)
+    return {matrix: graph.sums[value] for matrix, value in read.items()}
+
+
+class _Adding:
+    """A graph that adds up the products of some of its values with themselves."""
+
+    def __init__(self, graph: Graph, values: Collection[str]) -> None:
+        self._graph, self._values = graph, values
+        self.inputs, self.outputs = graph.inputs, graph.outputs
+        self.sums: dict[str, Floats] = {}
+
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """As the graph."""
+        found = self._graph.run(feeds)
+        for name in self._values:
+            value: Floats = np.asarray(found.get(name, feeds.get(name)), np.float32)
+            rows = value.reshape(-1, value.shape[-1])
+            self.sums[name] = self.sums.get(name, np.zeros(())) + rows.T @ rows
+        return found
+
+    def backend(self) -> dict[str, object]:
+        """As the graph."""
+        return self._graph.backend()

@@ -1,0 +1,46 @@
+"""int4-gptq: files like those of int4, with weights rounded such that the outputs of each product stay close on real
+inputs, rather than the weights themselves. For models that are not trained in 4 bits, above all language models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgedistill.arrays import Array, Arrays
+from edgedistill.contracts.precision import Quantizer
+from edgedistill.contracts.weights import Graph, in_blocks
+from edgedistill.quantizers._blocks import BLOCK, Blocks, packed, quantize_products, quantize_tables
+from edgedistill.quantizers._gram import gram_matrices
+from edgedistill.system.quiet import quiet
+
+
+def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
+    """(fp32 file, file to write, calibration inputs one by one)."""
+    import onnx
+    import torch
+
+    from edgedistill.models.gptq import round_for_inputs
+
+    grams = gram_matrices(source, calibration)
+
+    def rounded(matrix: str, weights: Array) -> tuple[Array, Array, Array]:
+        turned = torch.from_numpy(np.array(weights.T, np.float32))
+        return packed(round_for_inputs(turned, torch.from_numpy(grams[matrix]), 4, BLOCK), 4)
+
+    model = onnx.load(source)
+    with quiet():
+        quantize_tables(model, Blocks(8))
+        onnx.save(quantize_products(model, 4, rounded), destination)
+
+
+QUANTIZER = Quantizer(
+    api=1,
+    version=1,
+    file="model_int4_gptq.onnx",
+    bytes_per_parameter=0.8,
+    quantize=quantize,
+    calibrated=True,
+    sizing=in_blocks(4, 8, BLOCK, Graph(around=5490, layer=6260)),
+)

@@ -1,0 +1,93 @@
+"""int4-gptq beside int4, on a language model with a cache; `test_quantizers` has an encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from language_models import causal_request, tiny
+from onnx import TensorProto, helper, numpy_helper
+
+from edgedistill.contracts import registry
+from edgedistill.contracts.driver import PortNames
+from edgedistill.device.decoding import CachedDecoder
+from edgedistill.quantizers._gram import gram_matrices
+
+TOKENS = 20
+
+
+def texts(count: int, seed: int) -> list[dict[str, np.ndarray]]:
+    """Of a few of the tokens, so that inputs depend on each other, as those of real texts do."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        tokens = generator.integers(3, TOKENS, (1, int(generator.integers(5, 20))))
+        found.append({"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
+    return found
+
+
+def opened(file):
+    return registry.runtime("onnxruntime").open(file, 1, PortNames())
+
+
+@pytest.fixture(scope="module")
+def file(made_once):
+    def fill(folder):
+        registry.target("onnx").make(causal_request(tiny()), folder / "model.onnx")
+
+    return made_once("causal-onnx-for-gptq", fill) / "model.onnx"
+
+
+def errors(file, quantized, inputs) -> float:
+    """Mean square of what quantizing changes in the logits."""
+    found = []
+    for text in inputs:
+        right, rounded = (CachedDecoder(opened(one)).advance(text["input_ids"]) for one in (file, quantized))
+        found.append(np.square(rounded - right).mean())
+    return float(np.mean(found))
+
+
+def test_a_language_models_outputs_are_closer_than_those_of_int4_at_the_same_size(file, tmp_path):
+    plain, rounded = registry.quantizer("int4"), registry.quantizer("int4-gptq")
+    plain.quantize(file, tmp_path / plain.file, ())
+    rounded.quantize(file, tmp_path / rounded.file, texts(40, seed=0))
+    others = texts(10, seed=1)
+    assert errors(file, tmp_path / rounded.file, others) < 0.9 * errors(file, tmp_path / plain.file, others)
+    assert (tmp_path / rounded.file).stat().st_size == (tmp_path / plain.file).stat().st_size
+
+
+def test_it_depends_on_what_it_is_calibrated_with(file, tmp_path):
+    contents = []
+    for seed in (0, 0, 1):
+        registry.quantizer("int4-gptq").quantize(file, tmp_path / "made.onnx", texts(4, seed))
+        contents.append((tmp_path / "made.onnx").read_bytes())
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_inputs_of_products_are_summed_over_all_texts(tmp_path):
+    """Two products with one input, one of them with a graph's own input, and one whose matrix is no constant."""
+    weights = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    stored = {"first": weights, "second": weights[:, :3], "third": weights[:4]}
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["found"]),
+        helper.make_node("MatMul", ["x", "second"], ["also"]),
+        helper.make_node("Relu", ["found"], ["positive"]),
+        helper.make_node("MatMul", ["positive", "third"], ["y"]),
+        helper.make_node("Transpose", ["y"], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["y", "turned"], ["scores"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, None, 6])]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("also", "scores")]
+    made = helper.make_graph(
+        nodes, "products", inputs, outputs, [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "model.onnx")
+    generator = np.random.default_rng(1)
+    given = [generator.normal(size=(1, length, 6)).astype(np.float32) for length in (3, 5)]
+    found = gram_matrices(tmp_path / "model.onnx", [{"x": array} for array in given])
+    rows = np.concatenate([array.reshape(-1, 6) for array in given])
+    positive = np.maximum(rows @ weights, 0)
+    assert sorted(found) == ["first", "second", "third"]
+    for name, expected in (("first", rows), ("second", rows), ("third", positive)):
+        np.testing.assert_allclose(found[name], expected.T @ expected, rtol=1e-5)
