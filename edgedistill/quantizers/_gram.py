@@ -24,23 +24,24 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
 
     model = onnx.load(source)
     stored = {initializer.name for initializer in model.graph.initializer}
-    read = {
-        node.input[1]: node.input[0]
-        for node in model.graph.node
-        if node.op_type == "MatMul" and node.input[1] in stored
-    }
+    products = [node.input[:2] for node in model.graph.node if node.op_type == "MatMul"]
+    read = sorted({(matrix, value) for value, matrix in products if matrix in stored})
+    values = {value for _, value in read}
     known = {port.name for port in (*model.graph.input, *model.graph.output)}
-    model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted({*read.values()} - known)))
+    model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted(values - known)))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         onnx.save(model, file)
-        graph = _Adding(registry.runtime("onnxruntime").open(file, 1, PortNames()), {*read.values()})
+        graph = _Adding(registry.runtime("onnxruntime").open(file, 1, PortNames()), values)
         for arrays in calibration:
             if LAYOUT.past(0, "key") in graph.inputs:
                 CachedDecoder(graph).advance(np.asarray(arrays[LAYOUT.tokens], np.int64))
             else:
                 graph.run(arrays)
-    return {matrix: graph.sums[value] for matrix, value in read.items()}
+    found: dict[str, Floats] = {}  # layers that share weights read one matrix several times
+    for matrix, value in read:
+        found[matrix] = found.get(matrix, np.zeros(())) + graph.sums[value]
+    return found
 
 
 class _Adding:

@@ -65,7 +65,7 @@ def test_it_depends_on_what_it_is_calibrated_with(file, tmp_path):
 
 
 def test_inputs_of_products_are_summed_over_all_texts(tmp_path):
-    """Two products with one input, one of them with a graph's own input, and one whose matrix is no constant."""
+    """Two products of the graph's own input, two of one matrix, and one whose matrix is no constant."""
     weights = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     stored = {"first": weights, "second": weights[:, :3], "third": weights[:4]}
     nodes = [
@@ -75,9 +75,10 @@ def test_inputs_of_products_are_summed_over_all_texts(tmp_path):
         helper.make_node("MatMul", ["positive", "third"], ["y"]),
         helper.make_node("Transpose", ["y"], ["turned"], perm=[0, 2, 1]),
         helper.make_node("MatMul", ["y", "turned"], ["scores"]),
+        helper.make_node("MatMul", ["y", "third"], ["again"]),
     ]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, None, 6])]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("also", "scores")]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("also", "scores", "again")]
     made = helper.make_graph(
         nodes, "products", inputs, outputs, [numpy_helper.from_array(array, name) for name, array in stored.items()]
     )
@@ -89,5 +90,6 @@ def test_inputs_of_products_are_summed_over_all_texts(tmp_path):
     rows = np.concatenate([array.reshape(-1, 6) for array in given])
     positive = np.maximum(rows @ weights, 0)
     assert sorted(found) == ["first", "second", "third"]
-    for name, expected in (("first", rows), ("second", rows), ("third", positive)):
+    twice = np.concatenate([positive, positive @ weights[:4]])
+    for name, expected in (("first", rows), ("second", rows), ("third", twice)):
         np.testing.assert_allclose(found[name], expected.T @ expected, rtol=1e-5)
