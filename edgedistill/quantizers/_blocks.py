@@ -54,16 +54,19 @@ class Blocks:
 
 def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[Arrays]], None]:
     """A weight quantizer's function: (fp32 file, file to write, calibration, unused)."""
+    return lambda source, destination, _: quantize_weights(source, destination, products, tables)
 
-    def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
-        import onnx
 
-        model = onnx.load(source)
-        with quiet():
-            quantize_tables(model, Blocks(tables))
-            onnx.save(quantize_products(model, products), destination)
+def quantize_weights(
+    source: Path, destination: Path, products: Bits, tables: Bits, rounding: Rounding | None = None
+) -> None:
+    """Write an fp32 file with its products and tables in so many bits."""
+    import onnx
 
-    return quantize
+    model = onnx.load(source)
+    with quiet():
+        quantize_tables(model, Blocks(tables))
+        onnx.save(quantize_products(model, products, rounding), destination)
 
 
 def arithmetic(products: Bits, tables: Bits) -> Arithmetic:

@@ -11,14 +11,12 @@ import numpy as np
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.precision import Quantizer
 from edgedistill.contracts.weights import Graph, in_blocks
-from edgedistill.quantizers._blocks import BLOCK, Blocks, packed, quantize_products, quantize_tables
+from edgedistill.quantizers._blocks import BLOCK, packed, quantize_weights
 from edgedistill.quantizers._gram import gram_matrices
-from edgedistill.system.quiet import quiet
 
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
     """(fp32 file, file to write, calibration inputs one by one)."""
-    import onnx
     import torch
 
     from edgedistill.models.gptq import round_for_inputs
@@ -29,10 +27,7 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
         turned = torch.from_numpy(np.array(weights.T, np.float32))
         return packed(round_for_inputs(turned, torch.from_numpy(grams[matrix]), 4, BLOCK), 4)
 
-    model = onnx.load(source)
-    with quiet():
-        quantize_tables(model, Blocks(8))
-        onnx.save(quantize_products(model, 4, rounded), destination)
+    quantize_weights(source, destination, 4, 8, rounded)
 
 
 QUANTIZER = Quantizer(
