@@ -20,14 +20,14 @@ from edgedistill import EvaluatedRun, Results
 from edgedistill.arrays import Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.metric import Metric
+from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.evaluation.results_figures import Estimate
 from edgedistill.evaluation.statistics import Paired, metric_interval
 from edgedistill.evaluation.statistics import compare as compare_paired
 from edgedistill.recipe.reading import shipped
 
-"""A recipe tree, or a row of a table."""
 SPLITS = ("train", "validation", "test")
-METRIC = "bits_per_byte"
+METRIC, CI = "bits_per_byte", "bits per byte [95% CI]"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def row(part: str, model: str, **known: object) -> Tree:
     columns = (
         "parameters",
         "MB",
-        "bits per byte [95% CI]",
+        CI,
         "gain over control [95% CI]",
         "tokens",
         "seconds",
@@ -82,6 +82,22 @@ def row(part: str, model: str, **known: object) -> Tree:
 def with_interval(value: float, low: float | None, high: float | None, sign: str = "") -> str:
     """A figure as the tables show it."""
     return f"{value:{sign}.4f}" + ("" if low is None or high is None else f" [{low:{sign}.4f}, {high:{sign}.4f}]")
+
+
+def candidate_row(candidate: CandidateResult, size: float, part: str, note: str = "") -> Tree:
+    """A measured file's row."""
+    agreed = f"agrees with torch {candidate.agreement_with_student:.4f}"
+    return row(part, candidate.id, MB=size, **{CI: cell(candidate.test)}, note=f"{note}; {agreed}" if note else agreed)
+
+
+def cell(figure: Estimate) -> str:
+    """A figure with its interval."""
+    return with_interval(figure.value, figure.low, figure.high)
+
+
+def bits_per_byte(found: EvaluatedRun, model: str) -> str:
+    """A model's on test, with its interval."""
+    return cell(judged(found, model, METRIC))
 
 
 def books(given: Given) -> Tree:

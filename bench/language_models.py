@@ -5,8 +5,8 @@
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
 can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
-`file16` reads what `books` made; `books-rounds` trains both rounds anew on few rows, so that all of its arms run on the
-same machine. Rows of the splits are evenly spread over them.
+`file16` reads what `books` made and trains its best student's shape without a teacher; `books-rounds` trains both
+rounds anew on few rows, so that all of its arms run on the same machine. Rows are evenly spread over their split.
 
 `--rows` and `--epochs` (of the stage on next tokens and of the one on soft targets, the same for both rounds or two
 numbers for each; 0: without that stage) say how long it takes, `--batch-sizes` and `--learning-rates` (per round) fit
@@ -24,17 +24,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.language_arms import (
+    CI,
     SPLITS,
     Given,
     Part,
+    bits_per_byte,
     books,
     bytes_per_token,
+    candidate_row,
+    cell,
     changed,
     evaluate,
     judged,
     megabytes,
     passes,
-    plain_copy,
     round_of,
     row,
     run,
@@ -45,17 +48,15 @@ from bench.language_arms import (
     trained,
     with_interval,
 )
+from bench.language_file16 import file16
 from bench.language_rounds import rounds_of_books, rounds_of_stories, stories_recipe
 from bench.language_signals import MOST_APART, MOST_BYTES, signals_of_stories
 from bench.record import Goal, record
 from bench.trees import Tree, mapping, mappings
 from edgedistill import EvaluatedRun, Results
-from edgedistill.evaluation.results_candidates import CandidateResult
-from edgedistill.evaluation.results_figures import Estimate
 
 NAME = "language_models"
-CI = "bits per byte [95% CI]"
-MOST_MB, BOOKS_MB = 16, 10
+BOOKS_MB = 10
 SPEED_PASSES = 3
 
 
@@ -125,59 +126,6 @@ def speed(given: Given) -> Part:
     return Part(rows, [Goal(goal, shown, ratio >= 3)])
 
 
-def file16(given: Given) -> Part:
-    """The best file of `books` within 16 MB, compared with the teacher in 4 bits and with the same student trained
-    without a teacher."""
-    tree = books(given)
-    results = run(tree, given, "books")
-    goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
-    best = _best_file(results, given)
-    if best is None:
-        return Part([row("file16", "no candidate fits")], [Goal(goal, "no file is so small", False)])
-    size = megabytes(results, given, "books", best.id)
-    rows = [_candidate_row(best, size, "file16", "the best by validation"), _teacher_in_4_bits(given, tree)]
-    control = next(round_.control for round_ in results.rounds if round_.id == best.model)
-    if control is not None:
-        rows.append(
-            row("file16", f"{best.model}-control", **{CI: _shown(control)}, note="cut alike, without a teacher")
-        )
-    beside = "; ".join(f"{entry['model']} {entry[CI]}" for entry in rows[1:])
-    return Part(rows, [Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB; {beside}", True)])
-
-
-def _best_file(results: Results, given: Given) -> CandidateResult | None:
-    """The best by validation of those within the limit."""
-    small = [candidate for candidate in results.measured if megabytes(results, given, "books", candidate.id) <= MOST_MB]
-    return min(small, key=lambda candidate: candidate.validation.value, default=None)
-
-
-def _teacher_in_4_bits(given: Given, tree: Tree) -> Tree:
-    """SmolLM2 as GGUF Q4_0, dequantized and evaluated in PyTorch like every other model."""
-    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", 2))}}
-    stage = {"name": "s", "epochs": 1, "batch_size": 2, "losses": [{"kind": "hard_label"}]}
-    trivial = [{"id": "none", "student": {"init": "keep_layers", "layers": 1}, "stages": [stage]}]
-    small = {split: {"path": str(subset(given, split, 2))} for split in SPLITS}
-    made = changed(
-        tree,
-        data={**mapping(tree, "data"), **small},
-        rounds=trivial,
-        control=False,
-        signals={"form": "dense"},
-        teacher={**mapping(tree, "teacher"), "accept_chance": True},  # two rows are too few
-        export={"targets": ["gguf"], "teacher": True},
-        quantize=[{"precision": "int4"}],
-        select={},
-    )
-    run(made, given, "teacher-gguf")
-    # The one-layer student has one too.
-    file = max(given.store.rglob("model-Q4_0.gguf"), key=lambda path: path.stat().st_size)
-    folder = plain_copy(given.teacher, file, given.out / "teacher-q4_0")
-    arm = changed(tree, teacher={"model": str(folder)}, data=few, rounds=trivial, control=False, signals={})
-    found = evaluate(arm, given, "teacher-q4_0-run")
-    size = file.stat().st_size / 1e6
-    return row("file16", "teacher in GGUF Q4_0", MB=size, **{CI: _bits(found, "teacher")}, note="torch, dequantized")
-
-
 def signals(given: Given) -> Part:
     """A student on top-k signals of at most 100 bytes per token, and the same on the whole distribution, rebuilt from
     16-bit states, both in the teacher's own tokens."""
@@ -197,7 +145,7 @@ def signals(given: Given) -> Part:
         sizes[form] = bytes_per_token(arm, given, f"signals-{form}")
         known = {**trained(found, form), "tokens": SPEED_PASSES * count}
         note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
-        rows.append(row("signals", f"student on {form}", **known, **{CI: _bits(found, form)}, note=note))
+        rows.append(row("signals", f"student on {form}", **known, **{CI: bits_per_byte(found, form)}, note=note))
     apart = perplexity["top-k"] / perplexity["hidden"] - 1
     met = sizes["top-k"] <= MOST_BYTES and abs(apart) <= MOST_APART
     goal = "<= 100 bytes per token with the student's held-out perplexity within 0.5% of dense targets"
@@ -208,37 +156,22 @@ def _table(
     results: Results, given: Given, name: str, found: EvaluatedRun | None = None, tree: Tree | None = None
 ) -> list[Tree]:
     """Teacher, rounds, controls and files."""
-    rows = [row(name, "teacher", parameters=results.teacher.parameters, **{CI: _shown(results.teacher.test)})]
+    rows = [row(name, "teacher", parameters=results.teacher.parameters, **{CI: cell(results.teacher.test)})]
     for round_ in results.rounds:
         known: Tree = {"parameters": round_.parameters, "seconds": round_.train_seconds}
         if found is not None and tree is not None:
             known = {**trained(found, round_.id), "tokens": passes(tree, round_.id) * tokens(found, round_.id)}
         gained = round_.gain and with_interval(round_.gain.value, round_.gain.low, round_.gain.high, "+")
-        own = {CI: _shown(round_.test), "gain over control [95% CI]": gained}
+        own = {CI: cell(round_.test), "gain over control [95% CI]": gained}
         rows.append(row(name, round_.id, **known, **own, note=f"from {round_.teacher}"))
         if round_.control is not None:
-            control = {"parameters": round_.parameters, CI: _shown(round_.control)}
+            control = {"parameters": round_.parameters, CI: cell(round_.control)}
             rows.append(row(name, f"{round_.id}-control", **control, note="the same without a teacher"))
     files = [candidate for candidate in results.measured if candidate.model != "teacher"]
     return [
         *rows,
-        *(_candidate_row(candidate, megabytes(results, given, name, candidate.id), name) for candidate in files),
+        *(candidate_row(candidate, megabytes(results, given, name, candidate.id), name) for candidate in files),
     ]
-
-
-def _candidate_row(candidate: CandidateResult, size: float, part: str, note: str = "") -> Tree:
-    agreed = f"agrees with torch {candidate.agreement_with_student:.4f}"
-    return row(
-        part, candidate.id, MB=size, **{CI: _shown(candidate.test)}, note=f"{note}; {agreed}" if note else agreed
-    )
-
-
-def _shown(figure: Estimate) -> str:
-    return with_interval(figure.value, figure.low, figure.high)
-
-
-def _bits(found: EvaluatedRun, model: str) -> str:
-    return _shown(judged(found, model, "bits_per_byte"))
 
 
 def _gained(results: Results) -> tuple[str, bool]:

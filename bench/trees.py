@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 Tree = dict[str, object]
+"""A recipe tree, or a row of a table."""
 
 
 def mapping(tree: Tree, key: str) -> Tree:
