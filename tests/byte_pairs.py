@@ -12,21 +12,28 @@ from helpers import quickstart_rows
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from edgedistill.vocabulary.re_encoding import ReEncoding
-from edgedistill.vocabulary.trimming import Trimmed, most_frequent, trim
+from edgedistill.vocabulary.token_bytes import byte_characters
+from edgedistill.vocabulary.trimming import Trimmed, most_frequent, trim, with_every_byte
 
 TEXTS = [row["text"] for row in quickstart_rows("train")]
 
 
+LACKING = (0x04, 0xD0, 0xF1)
+"""Bytes in none of the texts, which a vocabulary may lack: a control character, the first of Cyrillic letters, and one
+that no assigned character has."""
+
+
 @cache
-def byte_pairs(size: int = 700, regular: bool = True) -> Tokenizer:
+def byte_pairs(size: int = 700, regular: bool = True, lacking: tuple[int, ...] = ()) -> Tokenizer:
     """Byte-level BPE of these texts; not `regular`: tokens may span words."""
+    missing = {token for token, byte in byte_characters().items() if byte in lacking}
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=regular)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         special_tokens=["<|start|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        initial_alphabet=[token for token in pre_tokenizers.ByteLevel.alphabet() if token not in missing],
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
@@ -47,17 +54,26 @@ class Pair:
 @cache
 def pair(size: int | None, regular: bool = True) -> Pair:
     """To `size` tokens, by their frequency in a part of the texts; None: to all."""
-    whole = byte_pairs(regular=regular)
+    return _most_frequent(byte_pairs(regular=regular), size)
+
+
+@cache
+def completed(size: int | None, regular: bool = True) -> Pair:
+    """As `pair`, of a vocabulary that lacks bytes, which the smaller one has."""
+    return _most_frequent(byte_pairs(regular=regular, lacking=LACKING), size)
+
+
+def _most_frequent(whole: Tokenizer, size: int | None) -> Pair:
     content = json.loads(whole.to_str())
     used = np.array([i for encoding in whole.encode_batch(TEXTS[:200]) for i in encoding.ids])
     every = range(whole.get_vocab_size())
     return cut(whole, every if size is None else most_frequent(content, used, size))
 
 
-def cut(whole: Tokenizer, kept: Iterable[int]) -> Pair:
+def cut(whole: Tokenizer, kept: Iterable[int], *, every_byte: bool = True) -> Pair:
     """The pair with these tokens, and what must stay beside them."""
     content = json.loads(whole.to_str())
-    trimmed = trim(content, kept)
+    trimmed = with_every_byte(trim(content, kept)) if every_byte else trim(content, kept)
     smaller = Tokenizer.from_str(json.dumps(trimmed.content))
     return Pair(whole, trimmed, smaller, ReEncoding.of(content, trimmed))
 
@@ -73,4 +89,4 @@ def tiny(kept: Sequence[str]) -> Pair:
     whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     whole.decoder = decoders.ByteLevel()
     whole.add_special_tokens(["<s>"])
-    return cut(whole, [vocabulary[token] for token in kept])
+    return cut(whole, [vocabulary[token] for token in kept], every_byte=False)

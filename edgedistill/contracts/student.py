@@ -54,7 +54,7 @@ class StudentRequest(Generic[S]):
     train: Items | None = None
     """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None
-    """For a student with its own tokenizer: the ids of its tokens in the source's tokenizer."""
+    """For a student with its own tokenizer: the ids of its tokens in the source's tokenizer, -1 for bytes it lacks."""
 
 
 @dataclass(frozen=True)

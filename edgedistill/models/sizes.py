@@ -159,7 +159,7 @@ def with_vocabulary(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrained
 def renumbered(config: C, kept: Sequence[int]) -> C:
     """A copy of a model's or its generation configuration with every token id replaced by its index in `kept`; None, or
     dropped from a list, if it is not kept."""
-    new = {old: number for number, old in enumerate(kept)}
+    new = {old: number for number, old in enumerate(kept) if old >= 0}  # the others are added bytes
     changed = copy.deepcopy(config)
     for name in config.to_dict():
         if not name.endswith("_token_id") and name not in _LISTS_OF_TOKENS:

@@ -19,7 +19,7 @@ def trimmed_tokenizer(
     characters: Literal["all", "texts"] = "all",
 ) -> list[int]:
     """Write the tokenizer with the most frequent tokens of the training texts; return their ids in the source, in the
-    new order.
+    new order, with `ADDED_BYTE` for bytes that only this one has.
 
     Args:
         token_ids: of all training texts, one after the other.
@@ -30,7 +30,7 @@ def trimmed_tokenizer(
     Raises:
         UserError: an algorithm that cannot be trimmed, or an impossible vocabulary size.
     """
-    from edgedistill.vocabulary.trimming import characters_of, frequent_tokens, most_frequent, trim
+    from edgedistill.vocabulary.trimming import characters_of, frequent_tokens, most_frequent, trim, with_every_byte
 
     shutil.copytree(source, folder)
     file = folder / "tokenizer.json"
@@ -41,7 +41,7 @@ def trimmed_tokenizer(
         if vocabulary is None
         else most_frequent(whole, token_ids, vocabulary, spared)
     )
-    trimmed = trim(whole, kept, spared)
+    trimmed = with_every_byte(trim(whole, kept, spared))
     file.write_text(json.dumps(trimmed.content, ensure_ascii=False), encoding="utf-8")
     for name in ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "added_tokens.json"):
         (folder / name).unlink(missing_ok=True)  # files of the whole vocabulary; tokenizer.json has everything needed

@@ -112,7 +112,7 @@ def _trimmed(spec: ShrinkSpec, source: PreTrainedConfig) -> PreTrainedConfig:
 
 STUDENT = Student(
     api=1,
-    version=2,
+    version=3,
     spec=ShrinkSpec,
     build=build,
     planned=planned,

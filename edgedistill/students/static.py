@@ -17,6 +17,7 @@ from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
+from edgedistill.vocabulary.trimming import ADDED_BYTE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,7 +80,10 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
         raise UserError(f"student.dimensions: got {spec.dimensions}, expected at most {min(width, len(kept))}")
     around = [request.tokenizer.cls_token_id, request.tokenizer.sep_token_id]
     first, last = ([] if token is None else [kept[token]] for token in around)
-    vectors = token_vectors(source, kept, first, last)
+    vectors = np.empty((len(kept), width), np.float32)
+    known = np.array(kept) != ADDED_BYTE
+    vectors[known] = token_vectors(source, [token for token in kept if token != ADDED_BYTE], first, last)
+    vectors[~known] = vectors[known].mean(axis=0)
     shares = token_shares(request.train.token_ids, len(kept))
     weighted = principal_components(vectors, spec.dimensions) * sif_weights(shares, spec.sif)[:, None]
     with torch.no_grad():
@@ -125,7 +129,7 @@ def sif_weights(shares: Floats, a: float) -> Floats:
 
 STUDENT = Student(
     api=1,
-    version=2,
+    version=3,
     spec=StaticSpec,
     build=build,
     becomes="edgedistill-static",

@@ -79,7 +79,7 @@ def build(request: StudentRequest[TrimVocabularySpec]) -> PreTrainedModel:
 
 STUDENT = Student(
     api=1,
-    version=3,
+    version=4,
     spec=TrimVocabularySpec,
     build=build,
     planned=planned,

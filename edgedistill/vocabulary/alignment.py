@@ -3,7 +3,8 @@
 The teacher gets only its own tokens: row n of its output is its distribution after n + 1 of them. At each position
 between two trimmed tokens, it may be inside a token that began earlier. Every pair of a row and such a position that is
 consistent with the trimmed tokens in between is a *reading*: the teacher began a token there whose re-encoding
-continues like the text.
+continues like the text. Bytes that the teacher leaves out of texts are empty to it, and no position before one is
+taught.
 
 At some positions a token may end where the text's own continues (`walk` in `walking`). The teacher's distribution for
 that case is in none of its rows. It can be computed with the ended token on a *branch* that only attends to what came
@@ -87,7 +88,8 @@ def align(
     if not np.array_equal(texts[0][: len(texts[1])], texts[1]):
         raise ValueError(f"{len(own)} teacher tokens and {len(trimmed)} trimmed tokens come from different texts")
     ends, places = re_encoding.ends_of(own), re_encoding.ends_of(re_encoding.kept[trimmed])
-    nearest = np.minimum(np.searchsorted(places, ends), len(places) - 1)
+    # A byte that the teacher leaves out ends where the token before it does: its next token is the one after that byte.
+    nearest = np.maximum(np.searchsorted(places, ends, side="right") - 1, 0)
     start = np.where(places[nearest] == ends, nearest, -1)
     readings = _walk(re_encoding, start, 0, trimmed)
     token = re_encoding.tree.token[readings.node]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts.task import AutoClass
 from edgedistill.errors import UserError
+from edgedistill.vocabulary.trimming import ADDED_BYTE
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,12 @@ def uncuttable(source: Mapping[str, object]) -> str | None:
 def cut_to_tokens(source: PreTrainedModel, kept: Sequence[int], auto_class: AutoClass) -> PreTrainedModel:
     """The source with each token table cut to the kept tokens; tied weights stay tied.
 
-    Special tokens are renumbered in its model and generation configuration.
+    Special tokens are renumbered in its model and generation configuration. A byte that the source lacks begins as the
+    mean of the kept tokens, whose logit is far below the likely ones' (Hewitt 2021, "Initializing New Word Embeddings
+    for Pretrained Language Models").
 
     Args:
-        kept: token ids in their new order.
+        kept: token ids in their new order, or `ADDED_BYTE`.
 
     Raises:
         UserError: a model whose tables do not have one row per token.
@@ -63,4 +66,8 @@ def _cut(
             f"init: trim_vocabulary cannot trim a '{kind}' whose '{name}' has the shape {tuple(value.shape)}, expected "
             f"one row for each of {rows} tokens"
         )
-    return value.index_select(other[0], torch.tensor(kept, device=value.device))
+    axis, ids = other[0], torch.tensor(kept, device=value.device)
+    cut = value.index_select(axis, ids.clamp(min=0))
+    added = (ids == ADDED_BYTE).nonzero().flatten()
+    mean = value.index_select(axis, ids[ids != ADDED_BYTE]).mean(axis, keepdim=True)
+    return cut.index_copy(axis, added, mean.repeat_interleave(len(added), axis))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgedistill.arrays import Integers
 from edgedistill.vocabulary.token_bytes import Tokenizer, added_tokens, token_bytes
-from edgedistill.vocabulary.trimming import Trimmed
+from edgedistill.vocabulary.trimming import ADDED_BYTE, Trimmed
 
 _FORMAT = "edgedistill/re-encoding/1"
 
@@ -57,11 +57,12 @@ class ReEncoding:
     """
 
     kept: Integers
-    """(K,) the teacher's ids of the kept tokens, in the order of their ids in the trimmed tokenizer."""
+    """(K,) the teacher's ids of the kept tokens, in the order of their ids in the trimmed tokenizer; V, an empty text,
+    for a byte that the teacher leaves out of its texts."""
     text: NDArray[np.uint8]
     """The bytes of all tokens, concatenated."""
     text_offsets: Integers
-    """(V + 1,) start of each token's bytes."""
+    """(V + 2,) start of each token's bytes, and of the empty text's."""
     pieces: Integers
     """Indices of kept tokens: the re-encodings of all tokens, concatenated."""
     offsets: Integers
@@ -79,7 +80,7 @@ class ReEncoding:
         texts = token_bytes(tokenizer)
         width = max(texts) + 1
         runner = Runner.from_str(json.dumps(trimmed.content)).model  # without its pre-tokenizer: tokens may span words
-        number = {old: new for new, old in enumerate(trimmed.kept)}
+        number = {old: new for new, old in enumerate(trimmed.kept) if old != ADDED_BYTE}
         vocabulary = tokenizer["model"]["vocab"]  # type: ignore[index]
         names = {index: token for token, index in vocabulary.items()} | {
             index: token for token, index in added_tokens(tokenizer).items()
@@ -90,9 +91,9 @@ class ReEncoding:
             pieces[token] = [piece.id for piece in runner.tokenize(names[token])] if own is None else [own]
         flat = b"".join(texts.get(token, b"") for token in range(width))
         return cls(
-            np.array(trimmed.kept, np.int64),
+            np.array([width if token == ADDED_BYTE else token for token in trimmed.kept], np.int64),
             np.frombuffer(flat, np.uint8),
-            _starts([len(texts.get(token, b"")) for token in range(width)]),
+            _starts([len(texts.get(token, b"")) for token in range(width + 1)]),
             np.array([piece for spelling in pieces for piece in spelling], np.int64),
             _starts([len(spelling) for spelling in pieces]),
         )

@@ -23,7 +23,7 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
     """
     model = tokenizer["model"]
     assert isinstance(model, dict)
-    if model.get("type") == "BPE" and "ByteLevel" in _kinds(tokenizer.get("decoder")):
+    if is_byte_level(tokenizer):
         characters = byte_characters()
         strange = next((token for token in _ordinary(tokenizer, model["vocab"]) if set(token) - set(characters)), None)
         if strange is not None:
@@ -46,6 +46,26 @@ def token_bytes(tokenizer: Tokenizer) -> dict[int, bytes]:
         )
     found = {int(model["vocab"][token]): content for token, content in spelled.items()}
     return found | {number: name.encode() for name, number in added_tokens(tokenizer).items()}
+
+
+def is_byte_level(tokenizer: Tokenizer) -> bool:
+    """Whether it is byte-level BPE: every token is a sequence of bytes, written as `byte_characters`."""
+    model = tokenizer["model"]
+    assert isinstance(model, dict)
+    return model.get("type") == "BPE" and "ByteLevel" in _kinds(tokenizer.get("decoder"))
+
+
+def missing_bytes(tokenizer: Tokenizer) -> list[str]:
+    """The tokens of single bytes that a byte-level BPE lacks, which it silently leaves out of texts: SmolLM2's lacks
+    21, six control characters and bytes that only unassigned characters contain. None for another tokenizer, or one
+    with an unknown token."""
+    model = tokenizer["model"]
+    assert isinstance(model, dict)
+    if not is_byte_level(tokenizer) or model.get("unk_token"):
+        return []
+    return [
+        token for token, _ in sorted(byte_characters().items(), key=lambda item: item[1]) if token not in model["vocab"]
+    ]
 
 
 def added_tokens(tokenizer: Tokenizer) -> dict[str, int]:

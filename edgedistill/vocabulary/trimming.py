@@ -3,7 +3,7 @@
 Text whose tokens are all kept is tokenized as before: WordPiece takes the longest match, which stays the longest; BPE
 keeps every merge on the way to a kept token; a Unigram path through kept pieces is still the best. Every other text can
 still be encoded: single characters stay, which in byte-level BPE are the bytes, and so do the byte tokens of a BPE with
-byte fallback.
+byte fallback. Bytes that a byte-level BPE never had can be added (`with_every_byte`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import numpy as np
 
 from edgedistill.arrays import Integers
 from edgedistill.errors import UserError
-from edgedistill.vocabulary.token_bytes import BYTES, Tokenizer, added_tokens
+from edgedistill.vocabulary.token_bytes import BYTES, Tokenizer, added_tokens, missing_bytes
 
+ADDED_BYTE = -1
+"""In place of an id in the original: the token of a byte that it lacks."""
 _RESERVED = re.compile(r"\[unused\d+\]")
 
 
@@ -29,7 +31,7 @@ class Trimmed:
     content: dict[str, object]
     """Contents of its `tokenizer.json`."""
     kept: list[int]
-    """(K,) the ids of its tokens in the original, in the same order."""
+    """(K,) the ids of its tokens in the original, in the same order, or `ADDED_BYTE`."""
 
 
 def frequent_tokens(token_ids: Integers, coverage: float) -> list[int]:
@@ -63,8 +65,8 @@ def characters_of(tokenizer: Tokenizer, token_ids: Integers) -> frozenset[str]:
 def most_frequent(
     tokenizer: Tokenizer, token_ids: Integers, size: int, characters: frozenset[str] | None = None
 ) -> list[int]:
-    """The ids to `trim` to so that exactly `size` tokens are left: the most frequent ones with their parts and, if the
-    texts have no more, those with the lowest ids, which BPE learns first and BERT sorts by frequency.
+    """The ids to `trim` to so that exactly `size` tokens are left, `with_every_byte`: the most frequent ones with their
+    parts and, if the texts have no more, those with the lowest ids, which BPE learns first and BERT sorts by frequency.
 
     A token whose parts do not fit is skipped in favour of less frequent ones that do.
 
@@ -79,11 +81,13 @@ def most_frequent(
     usable = {
         number: name for number, name in tokens.names.items() if name in wanted or tokens.usable(name, characters)
     }
-    if not len(wanted) <= size <= len(usable):
+    others = len(missing_bytes(tokenizer))
+    if not len(wanted) <= size - others <= len(usable):
         raise UserError(
-            f"student.vocabulary: got {size}, expected {len(wanted)} (special tokens, single characters and bytes are "
-            f"always kept) to {len(usable)}"
+            f"student.vocabulary: got {size}, expected {len(wanted) + others} (it always has special tokens, single "
+            f"characters and bytes) to {len(usable) + others}"
         )
+    size -= others
     ids, counts = np.unique(token_ids, return_counts=True)
     frequent = [number for number in ids[np.lexsort((ids, -counts))].tolist() if number in usable]
     order = dict.fromkeys([*frequent, *sorted(usable)])
@@ -126,26 +130,42 @@ def trim(tokenizer: Tokenizer, kept: Iterable[int], characters: frozenset[str] |
         merges = model["merges"]
         assert isinstance(merges, list)
         model["merges"] = [merge for merge in merges if {*_pair(merge), "".join(_pair(merge))} <= wanted]
-    added = content.get("added_tokens") or []
-    assert isinstance(added, list)
-    for entry in added:
-        entry["id"] = renumbered[str(entry["content"])]
-    _renumber(content.get("post_processor"), renumbered)
-    padding = content.get("padding")
-    if isinstance(padding, dict):
-        padding["pad_id"] = renumbered[str(padding["pad_token"])]
+    _renumber_added(content, renumbered)
     return Trimmed(content, ids)
+
+
+def with_every_byte(trimmed: Trimmed) -> Trimmed:
+    """The tokenizer with a token for each byte that it lacks, so that no text loses any, and every runtime gives each
+    text the same ids: ONNX Runtime GenAI has -1 for a byte without a token, others leave it out.
+
+    They come behind the algorithm's own tokens, before those that were added to them.
+    """
+    missing = missing_bytes(trimmed.content)
+    if not missing:
+        return trimmed
+    content = copy.deepcopy(trimmed.content)
+    model = content["model"]
+    assert isinstance(model, dict)
+    place = 1 + max(model["vocab"].values())
+    model["vocab"] |= {token: place + number for number, token in enumerate(missing)}
+    moved = {
+        name: number + len(missing) if number >= place else number for name, number in added_tokens(content).items()
+    }
+    _renumber_added(content, moved)
+    return Trimmed(content, [*trimmed.kept[:place], *[ADDED_BYTE] * len(missing), *trimmed.kept[place:]])
 
 
 def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
     """A tokenizer described as trimmed from another, in one or several steps.
 
     Raises:
-        UserError: it has a token that the other lacks.
+        UserError: it has a token that the other lacks, other than a byte.
     """
+    lacking = missing_bytes(tokenizer)
     own, others = (
         {name: number for number, name in _Tokens.of(vocabulary).names.items()} for vocabulary in (tokenizer, smaller)
     )
+    own |= dict.fromkeys(lacking, ADDED_BYTE)
     if (unknown := next((name for name in others if name not in own), None)) is not None:
         raise UserError(
             f"the student's vocabulary has {unknown[:40]!r}, which the teacher's lacks; expected a student with its "
@@ -229,6 +249,18 @@ def _vocabulary(model: Mapping[str, object], kind: str) -> dict[str, int]:
 def _bare(token: str) -> str:
     """A token without the marker for continuing (WordPiece) or beginning (SentencePiece) a word."""
     return token.removeprefix("##").removeprefix("▁")
+
+
+def _renumber_added(content: dict[str, object], renumbered: Mapping[str, int]) -> None:
+    """Renumber the added tokens wherever a tokenizer names them."""
+    added = content.get("added_tokens") or []
+    assert isinstance(added, list)
+    for entry in added:
+        entry["id"] = renumbered[str(entry["content"])]
+    _renumber(content.get("post_processor"), renumbered)
+    padding = content.get("padding")
+    if isinstance(padding, dict):
+        padding["pad_id"] = renumbered[str(padding["pad_token"])]
 
 
 def _renumber(part: object, renumbered: Mapping[str, int]) -> None:

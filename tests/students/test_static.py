@@ -15,10 +15,11 @@ from edgedistill.models.static_model import StaticConfig, StaticForSequenceClass
 from edgedistill.students import static
 
 
-def build(teacher_folder, **settings: object):
+def build(teacher_folder, kept: list[int] | None = None, **settings: object):
     torch.manual_seed(0)
     tokenizer = load_tokenizer(teacher_folder)
-    ids = np.tile(np.arange(len(tokenizer)), 2)
+    kept = kept or list(range(len(tokenizer)))
+    ids = np.tile(np.arange(len(kept)), 2)
     request = StudentRequest(
         spec=static.StaticSpec.model_validate({"init": "static", "dimensions": 8, **settings}),
         source=teacher_folder,
@@ -27,7 +28,7 @@ def build(teacher_folder, **settings: object):
         tokenizer=tokenizer,
         probe=[],
         train=text_items([ids]),
-        kept_tokens=list(range(len(tokenizer))),
+        kept_tokens=kept,
     )
     return static.build(request).eval()
 
@@ -39,6 +40,13 @@ def test_the_vectors_are_the_sources_and_of_about_unit_size(teacher_folder):
     again = build(teacher_folder).embeddings.weight.detach().numpy()
     np.testing.assert_allclose(vectors, again, atol=1e-5)
     assert not np.allclose(vectors, build(teacher_folder, vectors="random").embeddings.weight.detach().numpy())
+
+
+def test_an_added_byte_begins_as_the_mean_of_all_tokens(teacher_folder):
+    student = build(teacher_folder, kept=[*range(40), -1, *range(40, 60)])
+    vectors = student.embeddings.weight.detach().numpy()
+    np.testing.assert_allclose(vectors[40], 0, atol=1e-5)  # principal components are centred
+    assert (np.linalg.norm(np.delete(vectors, 40, axis=0), axis=1) > 0.01).all()
 
 
 def test_padding_and_order_change_nothing(teacher_folder):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from byte_pairs import TEXTS, cut, pair, tiny
+from byte_pairs import LACKING, TEXTS, completed, cut, pair, tiny
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from edgedistill.vocabulary.alignment import align, branched
@@ -95,3 +97,38 @@ def test_a_branch_is_a_token_that_ends_where_the_text_goes_on():
         assert said != "the time"
     assert {"Ġ", "Ġt"} <= set(tokens)
     assert len(set(zip(before, tokens, strict=True))) == len(tokens)
+
+
+def test_bytes_that_the_teacher_leaves_out_are_not_taught():
+    """wake\x04 me: after wake comes the byte, which the teacher doesn't know of; what follows it, the teacher reads on
+    from wake."""
+    tokenizers = completed(None)
+    text, without = "<|start|>wake\x04\x04 me", "<|start|>wake me"
+    own, trimmed = tokenizers.whole.encode(text).ids, tokenizers.smaller.encode(text).ids
+    plain, shorter = tokenizers.whole.encode(without).ids, tokenizers.smaller.encode(without).ids
+    assert own == plain
+    lost = [place for place, token in enumerate(trimmed) if tokenizers.trimmed.kept[token] < 0]
+    assert [token for token in trimmed if tokenizers.trimmed.kept[token] >= 0] == shorter
+    assert len(lost) == 2
+    found, same = (align(tokenizers.re_encoding, own, tokens, branches=True) for tokens in (trimmed, shorter))
+    assert same.mask.all()
+    taught = [True] * len(trimmed)
+    taught[lost[0] - 1] = taught[lost[0]] = False
+    assert found.mask.tolist() == taught
+    assert found.lost == 0
+    assert found.start[: len(own)].tolist() == [
+        place if place < lost[0] - 1 else place + len(lost) for place in same.start[: len(own)].tolist()
+    ]
+
+
+@given(text=st.text(st.sampled_from("ae wk\u0430\x04\U0004f000"), max_size=12), size=st.sampled_from([300, None]))
+def test_only_what_the_teacher_would_say_next_is_taught(text, size):
+    """Wherever bytes are left out, of what the teacher says nothing."""
+    tokenizers = completed(size)
+    own, trimmed = (side.encode("<|start|>" + text).ids for side in (tokenizers.whole, tokenizers.smaller))
+    found = align(tokenizers.re_encoding, own, trimmed, branches=True)
+    empty = np.array(tokenizers.trimmed.kept)[trimmed] < 0
+    assert not found.mask[:-1][empty[1:]].any()
+    assert empty.sum() == sum(byte in LACKING for byte in text.encode())
+    if not empty.any():
+        assert found.mask.any()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
-from byte_pairs import TEXTS, byte_pairs, pair
+from byte_pairs import LACKING, TEXTS, byte_pairs, completed, pair
 from helpers import text_items
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
@@ -78,6 +80,28 @@ def test_special_tokens_are_renumbered_in_model_generation_and_tokenizer(source,
     for text in (*TEXTS[:20], "naïve 🙂\n\n<|end|> next"):
         assert again(text).input_ids == plain.encode(text).ids == pair(400).smaller.encode(text).ids
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "own").generation_config.eos_token_id == [399, 0]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_an_added_byte_begins_as_the_mean_of_the_kept_tokens(kind):
+    torch.manual_seed(0)
+    config = copy.deepcopy(CONFIGS[kind])
+    config.pad_token_id = -1  # of no token, as some models have it
+    model = AutoModelForCausalLM.from_config(config)
+    kept = completed(300).trimmed.kept
+    student = cut_to_tokens(model, kept, AutoModelForCausalLM)
+    added = [number for number, token in enumerate(kept) if token < 0]
+    ids = [token for token in kept if token >= 0]
+    assert len(added) == len(LACKING)
+    for whole, own in (
+        (model.get_input_embeddings().weight, student.get_input_embeddings().weight),
+        (model.lm_head.weight, student.lm_head.weight),
+    ):
+        torch.testing.assert_close(own[added], whole[ids].mean(0).expand(len(added), -1))
+        others = [number for number in range(len(kept)) if number not in added]
+        assert torch.equal(own[others], whole[ids])
+    assert (student.lm_head.weight is student.get_input_embeddings().weight) == config.tie_word_embeddings
+    assert student.config.pad_token_id is None
 
 
 def test_either_measure_but_not_both():

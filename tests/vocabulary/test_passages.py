@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from byte_pairs import TEXTS, Pair, pair
+from byte_pairs import TEXTS, Pair, completed, pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +43,22 @@ def test_a_passage_is_the_windows_text_with_the_teachers_token_before_it(text, w
         assert len(ends) == 1 or before < ends[1]  # the context is the window's, but for one token and a part of one
     if alignment.lost == 0:
         assert alignment.mask[found.before :].all()
+
+
+@given(text=st.text(st.sampled_from("awk e\x04д"), min_size=1, max_size=30), window=st.integers(1, 5), at=st.data())
+def test_a_passage_may_begin_or_end_with_bytes_that_the_teacher_leaves_out(text, window, at):
+    tokenizers = completed(300)
+    own, trimmed = both(tokenizers, text)
+    texts = Texts(tokenizers.re_encoding, own, trimmed)
+    whole = align(tokenizers.re_encoding, own, trimmed, branches=True)
+    first = at.draw(st.integers(0, len(trimmed) - 1))
+    behind = min(first + window, len(trimmed))
+    found = texts.passage(first, behind)
+    assert found.trimmed[found.before :].tolist() == trimmed[first:behind].tolist()
+    alignment = align(tokenizers.re_encoding, found.own, found.trimmed, branches=True)
+    inner = slice(found.before, found.before + behind - first - 1)
+    if alignment.lost == whole.lost == 0:
+        assert alignment.mask[inner].tolist() == whole.mask[first : behind - 1].tolist()
 
 
 def test_a_passage_at_the_beginning_is_the_texts():

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from byte_pairs import TEXTS, TINY, Pair, pair, tiny
+from byte_pairs import TEXTS, TINY, Pair, completed, pair, tiny
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -186,3 +186,21 @@ def test_a_text_that_the_teacher_calls_impossible_leaves_no_nan():
         assert found.log_p.isfinite().all()
         torch.testing.assert_close(found.log_p.exp().sum(1), torch.ones(len(found.log_p)))
         assert found.unknown.isfinite().all()
+
+
+def test_after_a_byte_that_the_teacher_leaves_out_it_says_what_it_says_without():
+    tokenizers = completed(400)
+    teacher = random_teacher(tokenizers.re_encoding.tokens)
+    start, rest = "wake me up", " at seven"
+    (with_byte, found), (without, plain) = (
+        projected(tokenizers, text, True, teacher) for text in (start + "\x04" + rest, start + rest)
+    )
+    assert with_byte.own.tolist() == without.own.tolist()
+    byte = len(tokenizers.smaller.encode("<|start|>" + start).ids)
+    before, after = found.log_p[: byte - 1], found.log_p[byte:]
+    torch.testing.assert_close(before, plain.log_p[: byte - 1])
+    torch.testing.assert_close(after, plain.log_p[byte - 1 :])
+    assert found.mask.tolist() == [*plain.mask[: byte - 1].tolist(), False, *plain.mask[byte - 1 :].tolist()]
+    added = [number for number, token in enumerate(tokenizers.trimmed.kept) if token < 0]
+    assert (found.log_p[found.mask][:, added] < -80).all()
+    torch.testing.assert_close(found.log_p.exp().sum(1), torch.ones(len(found.log_p)))

@@ -7,15 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byte_pairs import byte_pairs, cut, pair
+from byte_pairs import LACKING, byte_pairs, completed, cut, pair
 from helpers import quickstart_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from edgedistill.errors import UserError
-from edgedistill.vocabulary.token_bytes import BYTES
-from edgedistill.vocabulary.trimming import characters_of, frequent_tokens, most_frequent, trim
+from edgedistill.vocabulary.token_bytes import BYTES, byte_characters, missing_bytes
+from edgedistill.vocabulary.trimming import (
+    ADDED_BYTE,
+    characters_of,
+    cut_from,
+    frequent_tokens,
+    most_frequent,
+    trim,
+    with_every_byte,
+)
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TEXTS = [row["text"] for row in quickstart_rows("train")]
@@ -181,3 +189,74 @@ def test_bytes_stay_to_fall_back_on(text):
     assert tokenizers.smaller.decode(ids) == text
     found = tokenizers.re_encoding.bytes_of(np.array(tokenizers.trimmed.kept, np.int64)[ids])
     assert bytes(found) == b" " + text.encode()
+
+
+WILD = st.text(st.sampled_from("ae é\u0430\x04\x05\n日🙂\U0004f000"), max_size=20) | SENTENCES
+
+
+@settings(max_examples=200)
+@given(text=WILD, size=st.sampled_from([258, 300, 450, None]), regular=st.booleans())
+def test_bytes_that_a_vocabulary_lacks_are_added(text, size, regular):
+    tokenizers = completed(size, regular)
+    assert len(tokenizers.trimmed.kept) == tokenizers.smaller.get_vocab_size() == (size or 701 + len(LACKING))
+    assert tokenizers.trimmed.kept.count(ADDED_BYTE) == len(LACKING)
+    ids = tokenizers.smaller.encode(text).ids
+    assert tokenizers.smaller.decode(ids, skip_special_tokens=False) == text
+    own = tokenizers.whole.encode(text).ids
+    read = bytes(byte for byte in text.encode() if byte not in LACKING)
+    assert bytes(tokenizers.re_encoding.bytes_of(np.array(own, np.int64))) == read
+    assert bytes(tokenizers.re_encoding.bytes_of(tokenizers.re_encoding.kept[np.array(ids, np.int64)])) == read
+
+
+def test_added_bytes_come_before_tokens_that_are_not_the_algorithms():
+    tokenizers = completed(300)
+    added = {tokenizers.smaller.token_to_id(token) for token, byte in byte_characters().items() if byte in LACKING}
+    assert added == {296, 297, 298}
+    assert tokenizers.smaller.token_to_id("<|end|>") == 299
+    assert [i for i, old in enumerate(tokenizers.trimmed.kept) if old == ADDED_BYTE] == sorted(added)
+    for number, old in enumerate(tokenizers.trimmed.kept):
+        if old != ADDED_BYTE:
+            assert tokenizers.smaller.id_to_token(number) == tokenizers.whole.id_to_token(old)
+    text = "wake me up<|end|>"
+    kept = np.array(tokenizers.trimmed.kept)
+    whole = completed(None)
+    assert np.array(whole.trimmed.kept)[whole.smaller.encode(text).ids].tolist() == whole.whole.encode(text).ids
+    assert kept[tokenizers.smaller.encode("<|start|>").ids].tolist() == [0]
+
+
+@pytest.mark.parametrize("size", [300, None])
+def test_nothing_is_added_where_no_byte_is_missing(size):
+    trimmed = pair(size).trimmed
+    assert with_every_byte(trimmed) is trimmed
+    assert ADDED_BYTE not in trimmed.kept
+
+
+def test_a_vocabulary_with_an_unknown_token_leaves_out_nothing():
+    content = json.loads(byte_pairs(lacking=LACKING).to_str())
+    assert len(missing_bytes(content)) == len(LACKING)
+    content["model"]["unk_token"] = "a"
+    assert missing_bytes(content) == []
+    assert missing_bytes(json.loads(TOKENIZERS["WordPiece"].to_str())) == []
+
+
+def test_a_size_counts_the_added_bytes():
+    content = json.loads(byte_pairs(lacking=LACKING).to_str())
+    assert len(most_frequent(content, np.array([300]), 300)) == 300 - len(LACKING)
+    with pytest.raises(UserError, match="student.vocabulary: got 257, expected 258 .* to 704"):
+        most_frequent(content, np.array([300]), 257)
+
+
+def test_a_vocabulary_with_added_bytes_is_one_that_was_cut_from_the_other():
+    tokenizers = completed(300)
+    whole, smaller = (json.loads(tokenizer.to_str()) for tokenizer in (tokenizers.whole, tokenizers.smaller))
+    assert cut_from(whole, smaller).kept == tokenizers.trimmed.kept
+    with pytest.raises(UserError, match="which the teacher's lacks"):
+        cut_from(smaller, whole)
+
+
+def test_added_bytes_stay_when_it_is_trimmed_again():
+    once = completed(450)
+    again = with_every_byte(trim(once.trimmed.content, []))
+    assert ADDED_BYTE not in again.kept
+    assert missing_bytes(again.content) == []
+    assert cut_from(json.loads(once.whole.to_str()), again.content).kept.count(ADDED_BYTE) == len(LACKING)

@@ -62,7 +62,7 @@ class TokenisedData(Record):
     embedding_rows: int | None
     """Rows of the teacher's embeddings; None if the teacher is built for the tokenizer."""
     kept_tokens: tuple[int, ...] | None = None
-    """For a tokenizer derived from another: the ids of its tokens there."""
+    """For a tokenizer derived from another: the ids of its tokens there, -1 for bytes that it lacks."""
     splits: Mapping[str, SplitFacts] = {}
     """Of the splits that were read here; not of views."""
 
