@@ -1,12 +1,14 @@
 """Language models from a large one to a file of a few MB: how good are they, compared with what, and at what cost?
 
     python -m bench.language_models --part stories stories-rounds stories-signals --out DIR
-    python -m bench.language_models --part books file16 signals books-rounds --out DIR --data BOOKS --teacher FOLDER
+    python -m bench.language_models --part books speed file16 books-signals books-rounds --out DIR --data BOOKS \\
+        --teacher FOLDER
 
 BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
 can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
-`file16` reads what `books` made and trains its best student's shape without a teacher; `books-rounds` trains both
-rounds anew on few rows, so that all of its arms run on the same machine. Rows are evenly spread over their split.
+`file16` reads what `books` made and trains its best student's shape without a teacher; `books-signals` trains the last
+round's student anew on few rows; `books-rounds` both, so that all of its arms run on the same machine. Rows are evenly
+spread over their split.
 
 `--rows` and `--epochs` (of the stage on next tokens and of the one on soft targets, the same for both rounds or two
 numbers for each; 0: without that stage) say how long it takes, `--batch-sizes` and `--learning-rates` (per round) fit
@@ -28,17 +30,13 @@ from bench.language_arms import (
     SPLITS,
     Given,
     Part,
-    bits_per_byte,
     books,
-    bytes_per_token,
     candidate_row,
     cell,
     changed,
     evaluate,
-    judged,
     megabytes,
     passes,
-    round_of,
     row,
     run,
     small_student,
@@ -50,7 +48,7 @@ from bench.language_arms import (
 )
 from bench.language_file16 import file16
 from bench.language_rounds import rounds_of_books, rounds_of_stories, stories_recipe
-from bench.language_signals import MOST_APART, MOST_BYTES, signals_of_stories
+from bench.language_signals import signals_of_books, signals_of_stories
 from bench.record import Goal, record
 from bench.trees import Tree, mapping, mappings
 from edgedistill import EvaluatedRun, Results
@@ -126,32 +124,6 @@ def speed(given: Given) -> Part:
     return Part(rows, [Goal(goal, shown, ratio >= 3)])
 
 
-def signals(given: Given) -> Part:
-    """A student on top-k signals of at most 100 bytes per token, and the same on the whole distribution, rebuilt from
-    16-bit states, both in the teacher's own tokens."""
-    tree = books(given)
-    first, student = round_of(tree, "r1"), small_student(given.teacher)
-    stage = {**mappings(first, "stages")[1], "epochs": SPEED_PASSES}
-    few = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
-    rows: list[Tree] = []
-    perplexity: dict[str, float] = {}
-    sizes: dict[str, int] = {}
-    for form in ("hidden", "top-k"):
-        alone = {**first, "id": form, "student": student, "stages": [stage]}
-        arm = changed(tree, rounds=[alone], control=False, data=few, signals={"form": form})
-        found = evaluate(arm, given, f"signals-{form}")
-        value, count = judged(found, form, "perplexity"), tokens(found, "teacher")
-        perplexity[form] = value.value
-        sizes[form] = bytes_per_token(arm, given, f"signals-{form}")
-        known = {**trained(found, form), "tokens": SPEED_PASSES * count}
-        note = f"{sizes[form]} bytes per token, perplexity {value.value:.3f}"
-        rows.append(row("signals", f"student on {form}", **known, **{CI: bits_per_byte(found, form)}, note=note))
-    apart = perplexity["top-k"] / perplexity["hidden"] - 1
-    met = sizes["top-k"] <= MOST_BYTES and abs(apart) <= MOST_APART
-    goal = "<= 100 bytes per token with the student's held-out perplexity within 0.5% of dense targets"
-    return Part(rows, [Goal(goal, f"{apart:+.2%} at {sizes['top-k']} bytes per token", met)])
-
-
 def _table(
     results: Results, given: Given, name: str, found: EvaluatedRun | None = None, tree: Tree | None = None
 ) -> list[Tree]:
@@ -206,7 +178,7 @@ PARTS: dict[str, Callable[[Given], Part]] = {
     "books-rounds": rounds_of_books,
     "speed": speed,
     "file16": file16,
-    "signals": signals,
+    "books-signals": signals_of_books,
 }
 
 
@@ -216,7 +188,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--teacher", type=Path, default=Path())
-    parser.add_argument("--rows", nargs=6, type=int, default=[600, 40, 100, 24, 24, 160], metavar=ROWS)
+    parser.add_argument("--rows", nargs=6, type=int, default=[600, 40, 100, 24, 160, 160], metavar=ROWS)
     parser.add_argument("--epochs", nargs="+", type=int, default=[1, 3], help="2 numbers, or 4")
     parser.add_argument("--parameters", nargs=2, type=float, default=[])
     parser.add_argument("--vocabulary", type=int)

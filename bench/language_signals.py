@@ -1,49 +1,73 @@
-"""What a student of `stories` loses by learning from packed top-k signals instead of whole distributions."""
+"""What a student loses by learning from packed top-k signals instead of whole distributions."""
 
 from __future__ import annotations
 
 from bench.language_arms import (
+    CI,
     Given,
     Part,
+    bits_per_byte,
+    books,
     bytes_per_token,
     changed,
     evaluate,
     gain,
     judged,
+    passes,
     row,
+    subset,
+    tokens,
     trained,
     with_interval,
 )
 from bench.language_rounds import stories_recipe
 from bench.record import Goal
-from bench.trees import Tree, mappings
+from bench.trees import Tree, mapping, mappings
 
 MOST_BYTES, MOST_APART = 100, 0.005
 
 
 def signals_of_stories(given: Given) -> Part:
-    """The recipe's first round, which trains a student until it is useful, on both forms."""
+    """The recipe's first round, which trains a student until it is useful; whole distributions are small here."""
     tree = stories_recipe()
-    first = mappings(tree, "rounds")[0]
+    return _compared(given, "stories", changed(tree, rounds=mappings(tree, "rounds")[:1]), "dense")
+
+
+def signals_of_books(given: Given) -> Part:
+    """The last round, on a part of the rows: its teacher is that of `books`, whose whole distributions are rebuilt from
+    16-bit states."""
+    tree = books(given)
+    *_, last = mappings(tree, "rounds")
+    teacher = evaluate(tree, given, "books").model_folder(str(last["teacher"])).resolve()
+    alone = {**last, "teacher": "teacher", "student": {**mapping(last, "student"), "from": "teacher"}}
+    data = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
+    return _compared(
+        given, "books", changed(tree, rounds=[alone], data=data, teacher={"model": str(teacher)}), "hidden"
+    )
+
+
+def _compared(given: Given, part: str, tree: Tree, whole: str) -> Part:
+    """A recipe's only student on top-k signals of at most 100 bytes per token, and on the whole distribution.
+
+    Args:
+        whole: the form of the signals that hold it.
+    """
+    (round_,) = mappings(tree, "rounds")
+    model = str(round_["id"])
     rows: list[Tree] = []
     found, perplexity, size = {}, {}, {}
-    for form in ("dense", "top-k"):
-        arm = changed(tree, rounds=[first], control=False, signals={"form": form})
-        name = f"stories-{form}"
+    for form in (whole, "top-k"):
+        arm, name = changed(tree, control=False, signals={"form": form}), f"{part}-{form}"
         found[form] = evaluate(arm, given, name)
-        model = str(first["id"])
         perplexity[form] = judged(found[form], model, "perplexity").value
         size[form] = bytes_per_token(arm, given, name)
-        bits = judged(found[form], model, "bits_per_byte")
-        known = {
-            **trained(found[form], model),
-            "bits per byte [95% CI]": with_interval(bits.value, bits.low, bits.high),
-        }
+        known = {**trained(found[form], model), CI: bits_per_byte(found[form], model)}
+        seen = passes(arm, model) * tokens(found[form], model)
         note = f"{size[form]} bytes per token, perplexity {perplexity[form]:.3f}"
-        rows.append(row("stories-signals", f"student on {form}", **known, note=note))
-    apart = perplexity["top-k"] / perplexity["dense"] - 1
-    paired = gain(found["top-k"], model, found["dense"], model)
-    goal = f"stories: <= {MOST_BYTES} bytes per token, held-out perplexity within {MOST_APART:.1%} of dense targets"
+        rows.append(row(f"{part}-signals", f"student on {form}", **known, tokens=seen, note=note))
+    apart = perplexity["top-k"] / perplexity[whole] - 1
+    paired = gain(found["top-k"], model, found[whole], model)
+    goal = f"{part}: <= {MOST_BYTES} bytes per token, held-out perplexity within {MOST_APART:.1%} of dense targets"
     ahead = with_interval(paired.gain, paired.interval.low, paired.interval.high, "+")
     measured = f"{apart:+.2%} at {size['top-k']} bytes per token (better by {ahead} bits per byte)"
     return Part(rows, [Goal(goal, measured, size["top-k"] <= MOST_BYTES and abs(apart) <= MOST_APART)])

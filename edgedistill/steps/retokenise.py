@@ -19,6 +19,7 @@ from edgedistill.models.tokenizer_files import save_tokenizer
 from edgedistill.steps.kinds.retokenise import Inputs, Settings
 from edgedistill.store.records.data import TokenisedData
 from edgedistill.store.step import Context
+from edgedistill.vocabulary.trimming import ADDED_BYTE
 
 
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> TokenisedData:
@@ -31,7 +32,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
     save_tokenizer(load_tokenizer(folder / "tokenizer"), source.max_length, folder / "tokenizer")
     made = source.facts.model_copy(update={"embedding_rows": None, "kept_tokens": tuple(kept)})
     publish_retokenised(folder, "train", source, PreparedData(folder, made), settings.task)
-    context.progress.say(f"      {len(kept)} of {len(load_tokenizer(source.tokenizer))} tokens kept")
+    added = kept.count(ADDED_BYTE)
+    more = f", {added} added for bytes that had none" if added else ""
+    context.progress.say(f"      {len(kept) - added} of {len(load_tokenizer(source.tokenizer))} tokens kept{more}")
     return made
 
 

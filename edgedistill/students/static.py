@@ -17,7 +17,6 @@ from edgedistill.contracts.student import Student, StudentRequest, StudentSpec
 from edgedistill.errors import UserError
 from edgedistill.spec import RoundRef
 from edgedistill.students._tokens import trimmed_tokenizer
-from edgedistill.vocabulary.trimming import ADDED_BYTE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -59,6 +58,7 @@ def build(request: StudentRequest[StaticSpec]) -> PreTrainedModel:
 
     from edgedistill.models.loading import load_model
     from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
+    from edgedistill.vocabulary.trimming import ADDED_BYTE
 
     spec, kept = request.spec, request.kept_tokens
     assert kept is not None, "the plan gives every static student its tokenizer"

@@ -161,11 +161,10 @@ def cut_from(tokenizer: Tokenizer, smaller: Tokenizer) -> Trimmed:
     Raises:
         UserError: it has a token that the other lacks, other than a byte.
     """
-    lacking = missing_bytes(tokenizer)
     own, others = (
         {name: number for number, name in _Tokens.of(vocabulary).names.items()} for vocabulary in (tokenizer, smaller)
     )
-    own |= dict.fromkeys(lacking, ADDED_BYTE)
+    own |= dict.fromkeys(missing_bytes(tokenizer), ADDED_BYTE)
     if (unknown := next((name for name in others if name not in own), None)) is not None:
         raise UserError(
             f"the student's vocabulary has {unknown[:40]!r}, which the teacher's lacks; expected a student with its "

@@ -27,14 +27,12 @@ INTERNAL = {
         "edgedistill.arrays",
         "edgedistill.contracts",
         "edgedistill.contracts.metric",
+        "edgedistill.evaluation.results_candidates",
         "edgedistill.evaluation.results_figures",
         "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
     },
-    "language_models.py": {  # names types
-        "edgedistill.evaluation.results_candidates",
-        "edgedistill.evaluation.results_figures",
-    },
+    "language_file16.py": {"edgedistill.evaluation.results_candidates"},  # names a type
     "language_rounds.py": {  # finds the shipped recipe, and names a type
         "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
