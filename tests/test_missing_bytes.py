@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     for number, split in enumerate(("train", "validation", "test")):
         texts = [f"{text} {STRANGE[i % 3]}{text}" for i, text in enumerate(TEXTS[12 * number :][:12])]
         sources[split] = {"path": str(write_jsonl(place / f"{split}.jsonl", [{"text": text} for text in texts]))}
-    stage = {"name": "soft", "losses": [{"kind": "kl"}, {"kind": "hard_label"}]}
+    stage = {"name": "soft", "losses": [{"kind": "kl", "temperature": 1}, {"kind": "hard_label"}]}
     students = [
         {"init": "shrink", "from": "teacher", "parameters": 40_000, "vocabulary": 400},
         {"init": "shrink", "from": "r1", "parameters": 30_000},
@@ -41,7 +41,7 @@ def run(tmp_path_factory):
             for number, student in enumerate(students, 1)
         ],
         "control": False,
-        "signals": {"form": "top-k"},
+        "signals": {"form": "sampled"},
         "export": {"teacher": False},
         "measure": {"min_seconds": 0.05, "prompts": [8]},
     }

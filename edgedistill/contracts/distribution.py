@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-Form = Literal["dense", "top-k", "hidden"]
-"""Names in a recipe for: logits; the most likely classes and the remaining mass; last hidden states and the output
-head."""
+Form = Literal["dense", "top-k", "sampled", "hidden"]
+"""Names in a recipe for: logits; the most likely classes and the remaining mass; classes drawn by their probability;
+last hidden states and the output head."""
 _LOG_ZERO = -1e4
 """Replaces log 0, whose product with 0 would be NaN; its exponential is exactly 0 in every precision."""
 
@@ -137,6 +137,8 @@ class TopK:
     divergence between the full ones (data processing inequality; Cover & Thomas 2006, section 2.8), which tightens as K
     grows.
 
+    Sampled classes have no rest, and weights instead of probabilities (see `sampled`).
+
     Args:
         ids_RK: class numbers, int64.
         log_p_RK: their log-probabilities at temperature 1, up to a constant per decision.
@@ -238,6 +240,37 @@ def top_k(logits_RC: torch.Tensor, k: int, temperatures: tuple[float, ...]) -> T
         others = (log_p / temperature).scatter(-1, ids, -torch.inf).logsumexp(-1)
         rests.append((others - (log_p / temperature).logsumexp(-1)).clamp(min=_LOG_ZERO))
     return TopK(ids, values, torch.stack(rests, dim=-1), temperatures)
+
+
+def sampled(logits_RC: torch.Tensor, k: int, temperature: float, draws_R: torch.Tensor) -> TopK:  # noqa: N803
+    """K classes of each decision, drawn by their probability, with weights that sum to 1 and whose mean over draws is
+    the whole distribution. So the mean of the cross-entropy with them is that with it, as is its gradient.
+
+    Threshold sampling (Cohen et al. 2009, "Stream sampling for variance-optimal estimation of subset sums", section 2):
+    classes above a threshold are always kept, with their own probability, and each other one with its share of the
+    threshold, which becomes its weight. Sampling for distillation is due to Anshumann et al. 2025, "Sparse Logit
+    Sampling: Accelerating Knowledge Distillation in LLMs".
+
+    Args:
+        temperature: of the distribution, and the only usable one.
+        draws_R: a uniform number in [0, 1) for each decision.
+    """
+    import torch
+
+    k = min(k, logits_RC.shape[-1])
+    p = log_probabilities(logits_RC.double(), temperature).exp()
+    ranked = p.sort(-1, descending=True).values
+    remaining = ranked.flip(-1).cumsum(-1).flip(-1)[..., :k]
+    thresholds = remaining / torch.arange(k, 0, -1, device=p.device)  # if as many as come before are always kept
+    always = (ranked[..., :k] <= thresholds).int().argmax(-1, keepdim=True)
+    threshold = thresholds.gather(-1, always)
+    share = (p / threshold).clamp(max=1)
+    ends = share.cumsum(-1)
+    drawn = (ends + draws_R[..., None]).floor() > (ends - share + draws_R[..., None]).floor()
+    ids = (2 * drawn + share).topk(k, dim=-1).indices  # exactly K, whatever the sum of shares is rounded to
+    log_weights = torch.maximum(p, threshold).gather(-1, ids).log().float()
+    nothing = torch.full((len(p), 1), _LOG_ZERO, device=p.device)
+    return TopK(ids, log_weights * temperature, nothing, (temperature,))
 
 
 def _there(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:

@@ -60,5 +60,5 @@ LOSS = Loss(
     needs=frozenset({"logits"}),
     build=build,
     temperature=lambda spec: spec.temperature,
-    forms=frozenset({"dense", "top-k", "hidden"}),
+    forms=frozenset({"dense", "top-k", "sampled", "hidden"}),
 )

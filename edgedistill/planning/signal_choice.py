@@ -15,7 +15,8 @@ from edgedistill.recipe.soft_targets import Source, possible_sources
 from edgedistill.signals.sizes import SignalSize, distribution_size
 
 _WORTH = 1.5
-"""Factor of work beyond which an exact form is replaced by top-k, which is not exact."""
+"""Factor of work beyond which an exact form is replaced by one of some classes."""
+_INEXACT: tuple[Source, ...] = ("sampled", "top-k")
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class _Option:
 
     def told(self, least: float) -> str:
         room = f"{self.a_decision} bytes per decision, {self.gb:.2g} GB, " if self.a_decision else ""
-        exact = ", not exact" if self.source == "top-k" else ""
+        exact = ", not exact" if self.source in _INEXACT else ""
         return f"{self.source} ({room}work {self.work / least:.2g}{exact})"
 
 
 def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> SignalChoice:
-    """The recipe's form; for `auto`, the exact form with the least work within `max_gb`, or top-k if that takes much
-    less.
+    """The recipe's form; for `auto`, the exact form with the least work within `max_gb`, or sampled classes or top-k if
+    these take much less.
 
     The teacher runs once for recorded forms and in every pass when live; from recorded states, logits are recomputed in
     every pass. A training student multiplies three times with its weights. Forms that a loss of the round does not
@@ -53,6 +54,8 @@ def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shap
     if spec.form != "auto":
         return SignalChoice(spec.form)
     possible = possible_sources(recipe, round_)
+    if "sampled" in possible:  # as small, and without bias
+        possible = [source for source in possible if source != "top-k"]
     if len(possible) == 1:
         return SignalChoice(possible[0], f"auto: {possible[0]}, the only possible form")
     shape = _asked(recipe, round_, shapes)
@@ -60,7 +63,7 @@ def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shap
     if registry.task(recipe.task.type).model.states is None:
         return SignalChoice(possible[0], f"auto: {possible[0]}, which is small")
     if shape is None or not shape.parameters or not decisions:
-        found = next(source for source in ("live", "top-k", "dense") if source in possible)
+        found = next(source for source in ("live", *_INEXACT, "dense") if source in possible)
         return SignalChoice(found, f"auto: {found}, since the sizes of the others are not known yet")
     options = list(_options(recipe, round_, shapes, shape, decisions, possible))
     fitting = [option for option in options if option.gb <= spec.max_gb]
@@ -108,8 +111,8 @@ def _size(form: Source, recipe: Recipe, round_: Round, teacher: ModelShape) -> S
 
 
 def _best(options: list[_Option]) -> _Option:
-    exact = [option for option in options if option.source != "top-k"]
-    kept = [option for option in options if option.source == "top-k"]
+    exact = [option for option in options if option.source not in _INEXACT]
+    kept = [option for option in options if option.source in _INEXACT]
     if not exact or not kept:
         return min(options, key=lambda option: (option.work, option.gb))
     best = min(exact, key=lambda option: (option.work, option.gb))

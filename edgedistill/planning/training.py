@@ -33,7 +33,7 @@ from edgedistill.steps.kinds.distil import SignalId
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records.data import PreparedSplit, TokenisedData
-from edgedistill.store.records.models import FORM_OF, SIGNAL_OF, Signal, Signals, TeacherChosen, TrainedModel
+from edgedistill.store.records.models import FORM_OF, PACKED, SIGNAL_OF, Signal, Signals, TeacherChosen, TrainedModel
 
 
 def plan_teacher(draft: Draft) -> None:
@@ -232,7 +232,7 @@ def _plan_recording(
     """
     signal, (split, of_stage), model = wanted.signal, wanted.place, arm.at(wanted.model)
     spec = signals_of(draft.recipe, round_)
-    packed, states, hidden = signal == "top-k", signal == "states", signal == "hidden"
+    packed, states, hidden = signal in PACKED, signal == "states", signal == "hidden"
     settings = record_signals.Settings(
         task=draft.unjudged_task,
         split=split,
@@ -270,7 +270,12 @@ def _plan_recording(
     return made
 
 
-_SHOWN: dict[Signal, str] = {"hidden": "hidden states", "states": "last hidden states", "top-k": "top-k signals"}
+_SHOWN: dict[Signal, str] = {
+    "hidden": "hidden states",
+    "states": "last hidden states",
+    "top-k": "top-k signals",
+    "sampled": "sampled classes",
+}
 
 
 def _signal(chosen: SignalChoice, need: Need) -> Signal:

@@ -84,13 +84,14 @@ class SignalSpec(Spec):
 
     form: Form | Literal["live", "auto"] = "dense"
     """How distributions are recorded: `dense`, all logits; `top-k`, the most likely classes and the remaining mass;
-    `hidden`, the last hidden states and the output head, which give exact logits at any temperature; or `live`, not at
-    all: the teacher runs while the student trains. With `auto` (short: `signals: auto`) the plan picks the cheapest
-    exact form within `max_gb`, and says why."""
+    `sampled`, classes drawn by their probability, with weights whose mean is the distribution, for `kl` at one
+    temperature; `hidden`, the last hidden states and the output head, which give exact logits at any temperature; or
+    `live`, not at all: the teacher runs while the student trains. With `auto` (short: `signals: auto`) the plan picks
+    the cheapest exact form within `max_gb`, and says why."""
     k: int = Field(40, ge=1)
-    """Number of classes that `top-k` records."""
+    """Number of classes that `top-k` and `sampled` record."""
     log_p_bits: int = Field(6, ge=1, le=8)
-    """Bits per log-probability in `top-k`."""
+    """Bits per log-probability in `top-k` and `sampled`."""
     hidden_bits: Literal[8, 16] = 16
     """Bits per entry of a hidden state: 16-bit floats, or 8-bit integers with one scale per state."""
     max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)

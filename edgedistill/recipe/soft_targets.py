@@ -16,7 +16,8 @@ def possible_sources(recipe: Recipe, round_: Round) -> list[Source]:
     """The forms that the round's losses, teachers and tokenizers allow.
 
     Only logits can be averaged over several teachers and compared with labels; only a task with a head can recompute
-    logits from states; and only a teacher with the student's tokenizer can run live.
+    logits from states; only a teacher with the student's tokenizer can run live; and classes are sampled at one
+    temperature.
     """
     forms = registry.forms(loss for stage in round_.stages for loss in stage.losses)
     if averaged(round_) or any(looks_for_errors(stage) for stage in round_.stages):
@@ -24,7 +25,16 @@ def possible_sources(recipe: Recipe, round_: Round) -> list[Source]:
     same = all(own_tokenizer(recipe, round_.id) == own_tokenizer(recipe, name) for name in round_.teachers())
     with_head = same and registry.task(recipe.task.type).model.head is not None
     found: list[Source] = [form for form in get_args(Form) if form in forms and (with_head or form != "hidden")]
+    if len(temperatures(round_)) > 1:
+        found = [form for form in found if form != "sampled"]
     return [*found, "live"] if same and forms & {"dense", "hidden"} else found
+
+
+def temperatures(round_: Round) -> set[float]:
+    """At which the round's losses compare distributions."""
+    losses = [loss for stage in round_.stages for loss in stage.losses]
+    found = ((registry.loss(loss.kind).temperature, loss) for loss in losses)
+    return {temperature(loss) for temperature, loss in found if temperature is not None}
 
 
 def averaged(round_: Round) -> bool:

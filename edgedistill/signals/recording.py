@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
 from edgedistill.arrays import Array, Floats, Integers
-from edgedistill.contracts.distribution import Dense, HiddenAndHead, top_k
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK, sampled, top_k
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.signals.inference import Distributed, visit_distributions
@@ -101,6 +102,7 @@ class DistributionRecorder:
     """Writes a model's output for each decision as logits, packed top-k or states.
 
     Args:
+        sampled: whether the packed classes are drawn, instead of the most likely.
         layout: layout of packed rows; None: states with `bits` bits if the model provides them, or logits.
         tokens: number of logits that are tokens, leaving out padding. None: all.
     """
@@ -111,6 +113,7 @@ class DistributionRecorder:
     label: str
     layout: PackedTopK | None = None
     temperatures: tuple[float, ...] = ()
+    sampled: bool = False
     bits: int = 0
     tokens: int | None = None
 
@@ -149,10 +152,14 @@ class DistributionRecorder:
             return {HIDDEN: (decisions, width)}, {HIDDEN: "F16"}
         return {HIDDEN: (decisions, width), SCALE: (decisions,)}, {HIDDEN: "I8", SCALE: "F32"}
 
-    def values(self, said: Distributed) -> dict[str, Array]:
-        """The values to write for these decisions, by tensor."""
+    def values(self, said: Distributed, draws: Array) -> dict[str, Array]:
+        """The values to write for these decisions, by tensor.
+
+        Args:
+            draws: (D,) uniform numbers in [0, 1).
+        """
         if self.layout is not None:
-            kept = top_k(said.dense().logits_RC.float(), self.layout.k, self.temperatures)
+            kept = self._kept(said.dense().logits_RC.float(), draws)
             ids, log_p, log_rest = (tensor.cpu().numpy() for tensor in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
             return {VALUES: self.layout.pack(ids, log_p, log_rest)}
         if self.bits == 0:
@@ -169,6 +176,15 @@ class DistributionRecorder:
         values, scale = in_8_bits(hidden)
         return {HIDDEN: values, SCALE: scale}
 
+    def _kept(self, logits: torch.Tensor, draws: Array) -> TopK:
+        import torch
+
+        assert self.layout is not None
+        if not self.sampled:
+            return top_k(logits, self.layout.k, self.temperatures)
+        (temperature,) = self.temperatures
+        return sampled(logits, self.layout.k, temperature, torch.from_numpy(draws).to(logits.device))
+
 
 class _Shard:
     """A file under construction, created with its first values."""
@@ -176,13 +192,16 @@ class _Shard:
     def __init__(self, recorder: DistributionRecorder, file: Path, decisions: int, *, projected: bool = False) -> None:
         self.tensors: dict[str, Array] = {}
         self._recorder, self._file, self._decisions, self._projected = recorder, file, decisions, projected
+        self._draws = np.random.default_rng(crc32(file.name.encode())).random(
+            decisions
+        )  # the same after an interruption
 
     def keep(self, numbers: Integers, said: Distributed) -> None:
         """Write the values of these decisions."""
         rows = max(1, _TILE // said.classes)
         for first in range(0, len(said), rows):
             part = slice(first, first + rows)
-            for name, values in self._recorder.values(said.part(part)).items():
+            for name, values in self._recorder.values(said.part(part), self._draws[numbers[part]]).items():
                 if name not in self.tensors:
                     self._create(values.shape[1])
                 self.tensors[name][numbers[part]] = values

@@ -35,7 +35,7 @@ def distribution_size(form: Form, classes: int, hidden_size: int, k: int, bits: 
     """
     if form == "dense":
         return SignalSize(4 * classes)
-    if form == "top-k":
+    if form in ("top-k", "sampled"):
         return SignalSize(PackedTopK(classes, min(k, classes), bits, temperatures).bytes)
     scale = 4 if bits == 8 else 0
     return SignalSize(hidden_size * bits // 8 + scale, 4 * classes * (hidden_size + 1))

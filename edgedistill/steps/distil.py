@@ -26,7 +26,7 @@ from edgedistill.signals.soft_targets import LogitSignal, SoftTargets, StateSign
 from edgedistill.steps.kinds.distil import Inputs, Settings, SignalId
 from edgedistill.store.data_inputs import DataInputs
 from edgedistill.store.handle import Artifact
-from edgedistill.store.records.models import EpochRecord, Signals, TrainedModel
+from edgedistill.store.records.models import PACKED, EpochRecord, Signals, TrainedModel
 from edgedistill.store.step import Context
 from edgedistill.training.error_weights import example_weights, teacher_trust
 from edgedistill.training.fake_quantization import fake_quantized, round_weights
@@ -163,10 +163,11 @@ def _soft_targets(teachers: Sequence[str], place: Place, inputs: Inputs) -> Soft
         states = inputs.signals.get(SignalId("states", teacher, place))
         if states is not None and states.record.head is not None:
             return StateSignal.of(_files(states), states.path(states.record.head))
-        packed = inputs.signals.get(SignalId("top-k", teacher, place))
-        if packed is not None and (facts := packed.record.top_k) is not None:
-            layout = PackedTopK(facts.classes, facts.k, facts.bits, len(facts.temperatures))
-            return TopKSignal(Shards.of(_files(packed)), layout, facts.temperatures)
+        for signal in PACKED:
+            packed = inputs.signals.get(SignalId(signal, teacher, place))
+            if packed is not None and (facts := packed.record.top_k) is not None:
+                layout = PackedTopK(facts.classes, facts.k, facts.bits, len(facts.temperatures))
+                return TopKSignal(Shards.of(_files(packed)), layout, facts.temperatures)
     return LogitSignal(tuple(Shards.of(files) for files in logits)) if logits else None
 
 

@@ -145,7 +145,7 @@ def _recorder(
         return started, None
     layout = PackedTopK(classes, min(settings.k, classes), settings.bits, len(temperatures))
     facts = TopKFacts(classes=classes, k=layout.k, bits=layout.bits, temperatures=temperatures)
-    return replace(started, layout=layout, temperatures=temperatures), facts
+    return replace(started, layout=layout, temperatures=temperatures, sampled=form == "sampled"), facts
 
 
 @dataclass(frozen=True)

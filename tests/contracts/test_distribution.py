@@ -16,6 +16,7 @@ from edgedistill.contracts.distribution import (
     TopK,
     concatenated,
     log_probabilities,
+    sampled,
     top_k,
 )
 
@@ -167,3 +168,53 @@ def test_a_head_is_converted_to_the_precision_of_autocast_at_once():
     assert said.as_multiplied() is said
     with torch.autocast("cpu", torch.bfloat16):
         assert {tensor.dtype for tensor in vars(said.as_multiplied()).values()} == {torch.bfloat16}
+
+
+def draws(count: int) -> torch.Tensor:
+    return (torch.arange(count, dtype=torch.float64) + 0.5) / count
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("scale", [0.5, 3.0, 30.0])
+def test_the_mean_of_sampled_classes_is_the_whole_distribution(scale, temperature):
+    torch.manual_seed(0)
+    teacher = scale * torch.randn(60)
+    count = 20_000
+    found = sampled(teacher.expand(count, -1), 12, temperature, draws(count))
+    weights = found.beside(torch.zeros(count, 60), temperature).teacher[:, :12].exp().double()
+    torch.testing.assert_close(weights.sum(1), torch.ones(count, dtype=torch.float64), rtol=0, atol=1e-5)
+    mean = torch.zeros(60, dtype=torch.float64).index_add_(0, found.ids_RK.flatten(), weights.flatten()) / count
+    whole = torch.softmax(teacher.double() / temperature, -1)
+    torch.testing.assert_close(mean, whole, rtol=0, atol=1e-4)
+    likely = whole > 1 / 12  # above any threshold, so never left out
+    assert (torch.bincount(found.ids_RK.flatten(), minlength=60)[likely] == count).all()
+
+
+def test_the_mean_gradient_of_kl_with_sampled_classes_is_that_with_all():
+    torch.manual_seed(0)
+    teacher, student = 2 * torch.randn(30), torch.randn(30)
+    count = 20_000
+    gradients = []
+    for said in (sampled(teacher.expand(count, -1), 8, 1.0, draws(count)), Dense(teacher.expand(count, -1))):
+        own = student.clone().requires_grad_()
+        kl(said.beside(own.expand(count, -1), 1.0)).mean().backward()
+        gradients.append(own.grad)
+    torch.testing.assert_close(*gradients, rtol=0, atol=2e-4)
+
+
+def test_all_classes_are_sampled_as_they_are():
+    teacher = torch.randn(4, 9)
+    found = sampled(teacher, 20, 1.0, torch.rand(4))
+    assert found.ids_RK.sort(1).values.tolist() == [list(range(9))] * 4
+    own = found.beside(torch.zeros(4, 9), 1.0).teacher.exp()
+    torch.testing.assert_close(own, torch.softmax(teacher, -1).gather(1, found.ids_RK))
+
+
+@given(pair=logits(), k=st.integers(1, 40), draw=st.floats(0, 1, exclude_max=True))
+def test_sampled_classes_are_k_distinct_ones(pair, k, draw):
+    teacher = pair[0]
+    found = sampled(teacher, k, 1.0, torch.full((len(teacher),), draw, dtype=torch.float64))
+    k = min(k, teacher.shape[1])
+    assert all(len(set(ids)) == k for ids in found.ids_RK.tolist())
+    assert found.log_p_RK.isfinite().all()
+    torch.testing.assert_close(found.log_p_RK.exp().sum(1), torch.ones(len(teacher)), rtol=1e-4, atol=1e-4)

@@ -60,7 +60,7 @@ REASONS = {
     "renamed": "its spec's 'kind' is other_name, expected Literal['renamed'], the entry point's name",
     "no_build": "its build is None, expected a function",
     "nonsense": "its needs are frozenset({'nonsense'}), expected a frozenset of labels, logits, hidden",
-    "no_form": "its forms are frozenset({'sparse'}), expected a frozenset of dense, top-k, hidden",
+    "no_form": "its forms are frozenset({'sparse'}), expected a frozenset of dense, top-k, sampled, hidden",
     "no_layers": "it needs hidden states, expected a function 'layers' that returns which",
     "no_spec": "expected a subclass of edgedistill.contracts.loss.LossSpec",
     "later": "it was written for version 2 of the plug-in contracts, this edgedistill has version 1",

@@ -77,7 +77,7 @@ def test_what_is_exact_and_fits_is_recorded_for_several_passes(tree, plan):
     found = plan(tree)
     assert source(found) == "states"
     gb = (TOKENS * 2 * WIDTH + 4 * VOCABULARY * (WIDTH + 1)) / 1e9
-    assert told(found).startswith(f"hidden ({2 * WIDTH} bytes per decision, {gb:.2g} GB, work 1) of top-k (")
+    assert told(found).startswith(f"hidden ({2 * WIDTH} bytes per decision, {gb:.2g} GB, work 1) of sampled (")
     assert told(found).endswith("passes 3, up to 4 GB")
     assert source(plan(tree | {"signals": {"form": "auto", "max_gb": gb}})) == "states"  # just fits
     assert source(plan(tree | {"signals": {"form": "auto", "hidden_bits": 8}})) == "states"
@@ -92,13 +92,26 @@ def test_for_one_pass_the_teacher_is_asked_live(tree, plan):
     assert source(plan(tree | {"seeds": [1]})) == "states"
 
 
-def test_where_states_do_not_fit_top_k_is_recorded_unless_a_live_teacher_costs_little_more(tree, plan):
+def test_where_states_do_not_fit_classes_are_sampled_unless_a_live_teacher_costs_little_more(tree, plan):
     tree["signals"] = {"form": "auto", "max_gb": 0.003, "k": 30}
-    assert source(plan(tree)) == "top-k"
+    assert source(plan(tree)) == "sampled"
     tree["rounds"][0]["student"]["parameters"] = 5e5  # its own learning is most of the work, with whatever teacher
     assert source(plan(tree)) == "live"
     tree["rounds"][0]["student"]["parameters"] = 1.5e5
     assert source(plan(tree | {"signals": {"form": "auto", "max_gb": 0.0001}})) == "live"
+
+
+@pytest.mark.parametrize("more", [{"kind": "jsd", "temperature": 2.0}, {"kind": "kl", "temperature": 3.0}])
+def test_classes_are_sampled_for_kl_at_one_temperature_only(tree, plan, more):
+    tree["signals"] = {"form": "auto", "max_gb": 0.003, "k": 30}
+    soft(tree)["losses"].append(more)
+    assert source(plan(tree)) == "top-k"
+    tree["signals"] = {"form": "sampled"}
+    refused = (
+        "accepts .* signals, but signals.form is 'sampled'|got 'sampled', expected losses of r1 at one temperature"
+    )
+    with pytest.raises(RecipeError, match=refused):
+        plan(tree)
 
 
 def test_a_loss_that_cannot_read_a_form_rules_it_out(tree, plan):
@@ -115,8 +128,8 @@ def test_what_the_teacher_says_in_other_tokens_is_neither_live_nor_of_states(tre
     tree["rounds"][0]["student"]["vocabulary"] = 1000
     found = plan(tree)
     assert source(found) == "logits"
-    assert told(found).startswith("dense (4000 bytes per decision, 0.1 GB, work 1) of top-k (")
-    assert source(plan(tree | {"signals": {"form": "auto", "max_gb": 0.05}})) == "top-k"
+    assert told(found).startswith("dense (4000 bytes per decision, 0.1 GB, work 1) of sampled (")
+    assert source(plan(tree | {"signals": {"form": "auto", "max_gb": 0.05}})) == "sampled"
     tree["signals"] = {"form": "live"}
     with pytest.raises(RecipeError, match="got 'live', expected a recorded form for a round whose teacher has another"):
         plan(tree)
@@ -125,7 +138,7 @@ def test_what_the_teacher_says_in_other_tokens_is_neither_live_nor_of_states(tre
 def test_where_nothing_fits_and_no_teacher_can_answer_live_the_run_is_refused(tree, plan):
     tree["rounds"][0]["student"]["vocabulary"] = 1000
     tree["signals"] = {"form": "auto", "max_gb": 0.0001}
-    with pytest.raises(Exception, match="top-k signals of teacher on train take about"):
+    with pytest.raises(Exception, match="sampled signals of teacher on train take about"):
         plan(tree)
 
 

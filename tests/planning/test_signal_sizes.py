@@ -55,6 +55,7 @@ def test_each_form_says_its_bytes(tree, vocabulary, data_folder):
     for form, name, a_decision, once in (
         ({}, "logits-teacher-train", 1200, 0),
         ({"form": "top-k", "k": 8}, "top-k-teacher-train-r1", 18, 0),
+        ({"form": "sampled", "k": 8}, "sampled-teacher-train-r1", 18, 0),
         ({"form": "hidden"}, "states-teacher-train-r1", 64, 300 * 33 * 4),
         ({"form": "hidden", "hidden_bits": 8}, "states-teacher-train-r1", 36, 300 * 33 * 4),
     ):

@@ -85,6 +85,14 @@ def test_k_is_at_most_the_number_of_classes(record, said):
     assert torch.allclose(teacher, torch.softmax(said[[7, 0]], -1), atol=0.01)
 
 
+def test_sampled_classes_stand_for_the_whole_distribution(record, said):
+    found = given("sampled", record("sampled", k=2, bits=8, temperatures=(2.0,)))
+    teacher = found.beside(torch.zeros(2, 3), 2.0).teacher[:, :2].exp()
+    torch.testing.assert_close(teacher.sum(1), torch.ones(2))
+    whole = torch.softmax(said[[7, 0]] / 2.0, -1)
+    assert (teacher >= whole.gather(-1, found.ids_RK) - 0.01).all()
+
+
 def test_more_than_the_budget_is_refused_before_the_teacher_is_asked(record, monkeypatch):
     monkeypatch.setattr(
         "edgedistill.signals.recording.DistributionRecorder.write", lambda *given: pytest.fail("it was asked")

@@ -62,16 +62,18 @@ class Probe(Record):
     largest_change_by_padding: float
 
 
-Signal = Literal["logits", "top-k", "states", "hidden", "embedding"]
-"""Kinds of signals: a distribution in one of three forms (`states`: last hidden states and the output head), the hidden
+Signal = Literal["logits", "top-k", "sampled", "states", "hidden", "embedding"]
+"""Kinds of signals: a distribution in one of four forms (`states`: last hidden states and the output head), the hidden
 states of layers, or one vector per item."""
 
-SIGNAL_OF: dict[Form, Signal] = {"dense": "logits", "top-k": "top-k", "hidden": "states"}
+SIGNAL_OF: dict[Form, Signal] = {"dense": "logits", "top-k": "top-k", "sampled": "sampled", "hidden": "states"}
 FORM_OF: dict[Signal, Form] = {signal: form for form, signal in SIGNAL_OF.items()}
+PACKED: tuple[Signal, ...] = ("top-k", "sampled")
+"""Of some classes only."""
 
 
 class TopKFacts(Spec):
-    """Packing of the most likely classes."""
+    """Packing of some classes: the most likely, or sampled ones."""
 
     classes: int
     k: int
