@@ -93,6 +93,25 @@ def test_logits_are_those_of_every_decision(model, items, said, tmp_path, task):
     np.testing.assert_allclose(distribution.logits_RC, said[chosen].numpy(), atol=1e-4)
 
 
+def test_sampled_classes_are_drawn_for_each_decision_and_again_the_same(model, tmp_path):
+    """Of one text many times over: together they are its whole distribution."""
+    count, layout = 400, PackedTopK(CLASSES, 4, 8, 1)
+    same = text_items([[5, 6, 7, 8]] * count)
+    sampling = recorder(model, TASK, layout=layout, temperatures=(4.0,), sampled=True)
+    found = []
+    for name in ("once", "again"):
+        files = recorded(sampling, same, tmp_path / name, shard=150)
+        signal = TopKSignal(Shards.of(files), layout, (4.0,)).distribution(np.arange(count))
+        weights = signal.beside(torch.zeros(count, CLASSES), 4.0).teacher[:, :4].exp()
+        found.append(torch.zeros(CLASSES).index_add_(0, signal.ids_RK.flatten(), weights.flatten()) / count)
+    assert torch.equal(*found)
+    with torch.inference_mode():
+        batch = {name: torch.from_numpy(value) for name, value in same.inputs(np.arange(1)).items()}
+        whole = torch.softmax(model(**batch).logits[0] / 4.0, -1)
+    torch.testing.assert_close(found[0], whole, rtol=0, atol=0.02)
+    assert (found[0] > 0).sum() > 4
+
+
 @pytest.mark.parametrize("task", [TASK, STATES])
 def test_top_k_keeps_the_likeliest_and_the_mass_of_the_rest_at_every_temperature(model, items, said, tmp_path, task):
     layout, temperatures = PackedTopK(CLASSES, 5, 8, 2), (1.0, 3.0)
