@@ -262,7 +262,7 @@ def sampled(logits_RC: torch.Tensor, k: int, temperature: float, draws_R: torch.
     ranked = p.sort(-1, descending=True).values
     remaining = ranked.flip(-1).cumsum(-1).flip(-1)[..., :k]
     thresholds = remaining / torch.arange(k, 0, -1, device=p.device)  # if as many as come before are always kept
-    always = (ranked[..., :k] <= thresholds).int().argmax(-1, keepdim=True)
+    always = (ranked[..., :k] > thresholds).int().cumprod(-1).sum(-1, keepdim=True)
     threshold = thresholds.gather(-1, always)
     share = (p / threshold).clamp(max=1)
     ends = share.cumsum(-1)

@@ -192,9 +192,8 @@ class _Shard:
     def __init__(self, recorder: DistributionRecorder, file: Path, decisions: int, *, projected: bool = False) -> None:
         self.tensors: dict[str, Array] = {}
         self._recorder, self._file, self._decisions, self._projected = recorder, file, decisions, projected
-        self._draws = np.random.default_rng(crc32(file.name.encode())).random(
-            decisions
-        )  # the same after an interruption
+        seed = crc32(file.name.encode())  # the same after an interruption
+        self._draws = np.random.default_rng(seed).random(decisions)
 
     def keep(self, numbers: Integers, said: Distributed) -> None:
         """Write the values of these decisions."""
