@@ -102,6 +102,7 @@ def test_sampled_classes_are_drawn_for_each_decision_and_again_the_same(model, t
     for name in ("once", "again"):
         files = recorded(sampling, same, tmp_path / name, shard=150)
         signal = TopKSignal(Shards.of(files), layout, (4.0,)).distribution(np.arange(count))
+        assert isinstance(signal, TopK)
         weights = signal.beside(torch.zeros(count, CLASSES), 4.0).teacher[:, :4].exp()
         found.append(torch.zeros(CLASSES).index_add_(0, signal.ids_RK.flatten(), weights.flatten()) / count)
     assert torch.equal(*found)
