@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Form = Literal["dense", "top-k", "sampled", "hidden"]
 """Names in a recipe for: logits; the most likely classes and the remaining mass; classes drawn by their probability;
 last hidden states and the output head."""
+_LEAST = 1e-300
+"""Threshold of sampling where nothing is left to sample."""
 _LOG_ZERO = -1e4
 """Replaces log 0, whose product with 0 would be NaN; its exponential is exactly 0 in every precision."""
 
@@ -263,7 +265,7 @@ def sampled(logits_RC: torch.Tensor, k: int, temperature: float, draws_R: torch.
     remaining = ranked.flip(-1).cumsum(-1).flip(-1)[..., :k]
     thresholds = remaining / torch.arange(k, 0, -1, device=p.device)  # if as many as come before are always kept
     always = (ranked[..., :k] > thresholds).int().cumprod(-1).sum(-1, keepdim=True)
-    threshold = thresholds.gather(-1, always)
+    threshold = thresholds.gather(-1, always).clamp(min=_LEAST)  # fewer classes than K may be possible at all
     share = (p / threshold).clamp(max=1)
     ends = share.cumsum(-1)
     drawn = (ends + draws_R[..., None]).floor() > (ends - share + draws_R[..., None]).floor()

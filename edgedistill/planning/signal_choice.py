@@ -11,7 +11,7 @@ from edgedistill.planning.estimates import Shapes, first_teacher, tokens_of
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.recipe.round_spec import Place, Round
 from edgedistill.recipe.schema import Recipe, projected, signals_of
-from edgedistill.recipe.soft_targets import Source, possible_sources
+from edgedistill.recipe.soft_targets import Source, losses_of, possible_sources, temperatures
 from edgedistill.signals.sizes import SignalSize, distribution_size
 
 _WORTH = 1.5
@@ -105,9 +105,8 @@ def _size(form: Source, recipe: Recipe, round_: Round, teacher: ModelShape) -> S
     spec = signals_of(recipe, round_)
     assert form != "live"
     bits = spec.hidden_bits if form == "hidden" else spec.log_p_bits
-    given = [(registry.loss(loss.kind).temperature, loss) for stage in round_.stages for loss in stage.losses]
-    temperatures = {temperature(loss) for temperature, loss in given if temperature is not None}
-    return distribution_size(form, teacher.vocabulary, teacher.hidden_size, spec.k, bits, len(temperatures))
+    count = len(temperatures(losses_of(round_)))
+    return distribution_size(form, teacher.vocabulary, teacher.hidden_size, spec.k, bits, count)
 
 
 def _best(options: list[_Option]) -> _Option:

@@ -17,6 +17,7 @@ from edgedistill.recipe.data_spec import DataSpec
 from edgedistill.recipe.plugin_unions import LossSpec
 from edgedistill.recipe.round_spec import Place, Round, Stage, TeacherChoice, Teachers
 from edgedistill.recipe.schema import own_tokenizer, projected, signals_of, source_of, teacher_of
+from edgedistill.recipe.soft_targets import temperatures
 from edgedistill.recipe.teacher_spec import Schedule
 from edgedistill.steps.kinds import (
     augment_text,
@@ -241,7 +242,7 @@ def _plan_recording(
         max_gb=spec.max_gb,
         k=spec.k if packed else 0,
         bits=spec.log_p_bits if packed else spec.hidden_bits if states else 0,
-        temperatures=_temperatures(readers) if packed else (),
+        temperatures=temperatures(readers) if packed else (),
         layer_maps=tuple(_layers(loss) for loss in readers) if hidden else (),
         student_layers=depth(round_, draft.shapes) if hidden else None,
     )
@@ -285,12 +286,6 @@ def _signal(chosen: SignalChoice, need: Need) -> Signal:
         return SIGNAL_OF[chosen.source]
     assert need in ("embedding", "hidden"), "nothing else is recorded"
     return need
-
-
-def _temperatures(readers: Sequence[LossSpec]) -> tuple[float, ...]:
-    """Temperatures at which these losses compare distributions."""
-    found = ((registry.loss(loss.kind).temperature, loss) for loss in readers)
-    return tuple(sorted({temperature(loss) for temperature, loss in found if temperature is not None}))
 
 
 def _layers(loss: LossSpec) -> LayerMap:

@@ -11,7 +11,7 @@ from edgedistill.contracts.judge import Judge
 from edgedistill.recipe.quantization import NO_INT3
 from edgedistill.recipe.round_spec import Stage, TeacherChoice, flat
 from edgedistill.recipe.schema import QuantizeSpec, Recipe, own_tokenizer, projected, signals_of, source_of, tokenizers
-from edgedistill.recipe.soft_targets import averaged, looks_for_errors, possible_sources, temperatures
+from edgedistill.recipe.soft_targets import averaged, looks_for_errors, losses_of, possible_sources, temperatures
 
 
 def problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -156,8 +156,8 @@ def _signal_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]]:
         if looks_for_errors(stage):
             reader = f"stage '{stage.name}' of {round_.id}, which needs the teacher's errors"
             yield f"{where}signals.form", f"got '{form}', expected 'dense' for {reader}"
-    if form == "sampled" and len(found := temperatures(round_)) > 1:
-        shown = ", ".join(f"{temperature:g}" for temperature in sorted(found))
+    if form == "sampled" and len(found := temperatures(losses_of(round_))) > 1:
+        shown = ", ".join(f"{temperature:g}" for temperature in found)
         yield f"{where}signals.form", f"got 'sampled', expected losses of {round_.id} at one temperature, not {shown}"
     if form == "live" and "dense" in possible and "live" not in possible and possible != ["dense"]:
         reason = f"whose teacher has another tokenizer than {round_.id}"

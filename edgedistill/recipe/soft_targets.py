@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
+from edgedistill.contracts.loss import LossSpec
 from edgedistill.recipe.round_spec import Round, Stage, TeacherChoice, flat
 from edgedistill.recipe.schema import Recipe, own_tokenizer
 
@@ -19,22 +21,27 @@ def possible_sources(recipe: Recipe, round_: Round) -> list[Source]:
     logits from states; only a teacher with the student's tokenizer can run live; and classes are sampled at one
     temperature.
     """
-    forms = registry.forms(loss for stage in round_.stages for loss in stage.losses)
+    losses = losses_of(round_)
+    forms = registry.forms(losses)
     if averaged(round_) or any(looks_for_errors(stage) for stage in round_.stages):
         return ["dense"] if "dense" in forms else []
     same = all(own_tokenizer(recipe, round_.id) == own_tokenizer(recipe, name) for name in round_.teachers())
     with_head = same and registry.task(recipe.task.type).model.head is not None
     found: list[Source] = [form for form in get_args(Form) if form in forms and (with_head or form != "hidden")]
-    if len(temperatures(round_)) > 1:
+    if len(temperatures(losses)) > 1:
         found = [form for form in found if form != "sampled"]
     return [*found, "live"] if same and forms & {"dense", "hidden"} else found
 
 
-def temperatures(round_: Round) -> set[float]:
-    """At which the round's losses compare distributions."""
-    losses = [loss for stage in round_.stages for loss in stage.losses]
+def losses_of(round_: Round) -> list[LossSpec]:
+    """Of all stages."""
+    return [loss for stage in round_.stages for loss in stage.losses]
+
+
+def temperatures(losses: Iterable[LossSpec]) -> tuple[float, ...]:
+    """Temperatures at which these losses compare distributions, ascending."""
     found = ((registry.loss(loss.kind).temperature, loss) for loss in losses)
-    return {temperature(loss) for temperature, loss in found if temperature is not None}
+    return tuple(sorted({temperature(loss) for temperature, loss in found if temperature is not None}))
 
 
 def averaged(round_: Round) -> bool:

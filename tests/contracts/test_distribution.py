@@ -218,3 +218,11 @@ def test_sampled_classes_are_k_distinct_ones(pair, k, draw):
     assert all(len(set(ids)) == k for ids in found.ids_RK.tolist())
     assert found.log_p_RK.isfinite().all()
     torch.testing.assert_close(found.log_p_RK.exp().sum(1), torch.ones(len(teacher)), rtol=1e-4, atol=1e-4)
+
+
+def test_fewer_possible_classes_than_are_sampled_keep_their_probabilities():
+    teacher = torch.tensor([[1.0, 0.0, -torch.inf, -1e4, -torch.inf]])
+    found = sampled(teacher, 4, 1.0, torch.tensor([0.9], dtype=torch.float64))
+    weights = torch.zeros(1, 5).scatter(1, found.ids_RK, found.log_p_RK.exp())
+    torch.testing.assert_close(weights, torch.softmax(teacher, -1))
+    assert found.log_p_RK.isfinite().all()
