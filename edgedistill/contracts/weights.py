@@ -80,15 +80,18 @@ def by_column(graph: Graph) -> Sizing:
     return sized
 
 
-def in_blocks(products: int, tables: int, block: int, graph: Graph) -> Sizing:
+def in_blocks(products: int, tables: int, block: int, graph: Graph, of_tables: int | None = None) -> Sizing:
     """Tables and products of every token in blocks; the head in fp32.
 
     Args:
         products, tables: bits per number.
+        block: numbers that share a scale.
+        of_tables: numbers of a table that do; None: as many.
     """
 
     def sized(weights: Weights) -> int:
-        stored = sum(bytes_in_blocks(rows, width, tables, block, scale=2) for rows, width in weights.tables)
+        shared = block if of_tables is None else of_tables
+        stored = sum(bytes_in_blocks(rows, width, tables, shared, scale=2) for rows, width in weights.tables)
         stored += sum(bytes_in_blocks(outputs, inputs, products, block) for inputs, outputs in weights.products)
         left = 4 * (sum(map(entries, weights.head)) + weights.vectors)
         return stored + left + 8 * weights.positions + graph.bytes_of(weights)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,9 +34,6 @@ INT8_ARITHMETIC = 4
 """`accuracy_level`: activations are quantized dynamically. Without it products run in fp32, several times slower."""
 _DOMAIN = "com.microsoft"
 
-Rounding = Callable[[str, Array], tuple[Array, Array, Array]]
-"""(name of a product's matrix, its weights (K, N)) -> what `rounded` returns."""
-
 
 @dataclass(frozen=True)
 class Blocks:
@@ -52,20 +48,33 @@ class Blocks:
         return self.bits != 8
 
 
+Quantized = tuple[Array, Array, Array]
+"""Blocks (N, blocks, bytes of a block) of a matrix (K, N), their scales (N, blocks) and zero points (N, bytes)."""
+
+Rounding = Callable[[str, Array, Blocks], Quantized]
+"""(a product's matrix by name, its weights (K, N), blocks) -> the matrix in such blocks. A table comes transposed: as
+the matrix of its tied head, if it has one."""
+
+
+def by_weights(_: str, weights: Array, blocks: Blocks) -> Quantized:
+    """Each matrix by itself, as `rounded` does."""
+    return rounded(weights, blocks)
+
+
 def quantizing(products: Bits, tables: Bits) -> Callable[[Path, Path, Sequence[Arrays]], None]:
     """A weight quantizer's function: (fp32 file, file to write, calibration, unused)."""
-    return lambda source, destination, _: quantize_weights(source, destination, products, tables)
+    return lambda source, destination, _: quantize_weights(source, destination, Blocks(products), Blocks(tables))
 
 
 def quantize_weights(
-    source: Path, destination: Path, products: Bits, tables: Bits, rounding: Rounding | None = None
+    source: Path, destination: Path, products: Blocks, tables: Blocks, rounding: Rounding = by_weights
 ) -> None:
-    """Write an fp32 file with its products and tables in so many bits."""
+    """Write an fp32 file with its products and tables in such blocks."""
     import onnx
 
     model = onnx.load(source)
     with quiet():
-        quantize_tables(model, Blocks(tables))
+        quantize_tables(model, tables, rounding=rounding)
         onnx.save(quantize_products(model, products, rounding), destination)
 
 
@@ -78,24 +87,20 @@ def _grid(bits: Bits) -> Grid:
     return Grid(bits, BLOCK, "lowest" if bits == 8 else "range")
 
 
-def quantize_products(model: onnx.ModelProto, bits: Bits, rounding: Rounding | None = None) -> onnx.ModelProto:
+def quantize_products(model: onnx.ModelProto, blocks: Blocks, rounding: Rounding = by_weights) -> onnx.ModelProto:
     """Quantize every product with a constant matrix using ONNX Runtime's `MatMulNBitsQuantizer`.
-
-    Args:
-        rounding: of a matrix (K, N) with that name; None: `rounded`.
 
     Raises:
         RefusedError: the model has none.
     """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    blocks = Blocks(bits)
     quantizer = MatMulNBitsQuantizer(model, algo_config=_config(blocks))
     products = quantizer.node_quantizer
     quantize = products.quantize
 
     def named(node: onnx.NodeProto, graphs: Sequence[onnx.GraphProto]) -> list[onnx.NodeProto]:
-        products.qbits_block_quant = partial(rounding or (lambda _, weights: rounded(weights, blocks)), node.input[1])
+        products.qbits_block_quant = lambda weights: rounding(node.input[1], weights, blocks)
         found: list[onnx.NodeProto] = quantize(node, graphs)
         return found
 
@@ -103,11 +108,13 @@ def quantize_products(model: onnx.ModelProto, bits: Bits, rounding: Rounding | N
     quantizer.process()
     made: onnx.ModelProto = quantizer.model.model
     if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
-        raise RefusedError(f"precision int{bits}: the model has no product with a constant matrix")
+        raise RefusedError(f"precision int{blocks.bits}: the model has no product with a constant matrix")
     return made
 
 
-def quantize_tables(model: onnx.ModelProto, blocks: Blocks, only: Collection[str] | None = None) -> None:
+def quantize_tables(
+    model: onnx.ModelProto, blocks: Blocks, only: Collection[str] | None = None, rounding: Rounding = by_weights
+) -> None:
     """Quantize every lookup table, or `only` these, in place, and products with the same table, such as a tied head.
     Other uses of the table still get the original.
 
@@ -117,18 +124,19 @@ def quantize_tables(model: onnx.ModelProto, blocks: Blocks, only: Collection[str
 
     graph = model.graph
     stored = {initializer.name: initializer for initializer in graph.initializer}
-    turned = {node.output[0]: node.input[0] for node in graph.node if _turns(node)}
+    turned, multiplied = _turned(graph), products_with_rows(graph)
     lookups = {
         node.output[0]: node.input[0]
         for node in graph.node
         if _looks_up(node, stored) and (only is None or node.input[0] in only)
     }
-    tied = {_multiplied(node, turned) for node in graph.node}
+    tied = set(multiplied.values())
     nodes: list[onnx.NodeProto] = []
     for table in sorted(set(lookups.values())):
-        nodes += _stored(graph, table, numpy_helper.to_array(stored[table]), blocks, in_half=table not in tied)
+        array = numpy_helper.to_array(stored[table])
+        nodes += _stored(graph, table, rounding(table, array.T, blocks), blocks, in_half=table not in tied)
     for node in graph.node:
-        table = _multiplied(node, turned)
+        table = multiplied.get(node.output[0])
         if lookups.keys() & set(node.output):
             nodes += _lookup(node, stored[node.input[0]].dims[1], blocks, in_half=node.input[0] not in tied)
         elif table is not None and table in lookups.values():
@@ -156,9 +164,8 @@ def replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> No
         model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
 
 
-def rounded(weights: Array, blocks: Blocks) -> tuple[Array, Array, Array]:
-    """Blocks (N, blocks, bytes of a block) of a product's weights (K, N), their scales (N, blocks) and zero points (N,
-    bytes)."""
+def rounded(weights: Array, blocks: Blocks) -> Quantized:
+    """A product's weights (K, N), each close to what it was."""
     from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantizer
 
     if blocks.zeros:
@@ -168,7 +175,7 @@ def rounded(weights: Array, blocks: Blocks) -> tuple[Array, Array, Array]:
     return made, scales.reshape(len(made), -1), zeros.reshape(len(made), -1)
 
 
-def _with_least_error(weights: Array, blocks: Blocks) -> tuple[Array, Array, Array]:
+def _with_least_error(weights: Array, blocks: Blocks) -> Quantized:
     import torch
 
     from edgedistill.models.block_rounding import in_blocks, round_blocks
@@ -177,8 +184,8 @@ def _with_least_error(weights: Array, blocks: Blocks) -> tuple[Array, Array, Arr
     return packed(found, blocks.bits)
 
 
-def packed(found: Rounded, bits: Bits) -> tuple[Array, Array, Array]:
-    """As `rounded` returns them."""
+def packed(found: Rounded, bits: Bits) -> Quantized:
+    """Rounded weights, as files store them."""
     levels, zeros = (part.numpy().astype(np.uint8) for part in (found.levels, found.zero[..., 0]))
     return _packed(levels, bits), found.scale[..., 0].numpy(), _packed(zeros, bits)
 
@@ -214,8 +221,20 @@ def _looks_up(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> b
     return _attributes(node).get("axis", 0) == 0 and node.input[1] not in stored
 
 
-def _turns(node: onnx.NodeProto) -> bool:
-    return node.op_type == "Transpose" and _attributes(node).get("perm") == [1, 0]
+def products_with_rows(graph: onnx.GraphProto) -> dict[str, str]:
+    """By output of each product of an input with the rows of a matrix, such as a tied head: the matrix."""
+    turned = _turned(graph)
+    found = {node.output[0]: _multiplied(node, turned) for node in graph.node if node.output}
+    return {output: matrix for output, matrix in found.items() if matrix is not None}
+
+
+def _turned(graph: onnx.GraphProto) -> dict[str, str]:
+    """By name of each transposed matrix: the matrix."""
+    return {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Transpose" and _attributes(node).get("perm") == [1, 0]
+    }
 
 
 def _multiplied(node: onnx.NodeProto, turned: Mapping[str, str]) -> str | None:
@@ -236,13 +255,13 @@ def _attributes(node: onnx.NodeProto) -> dict[str, object]:
 
 
 def _stored(
-    graph: onnx.GraphProto, table: str, weights: Array, blocks: Blocks, *, in_half: bool
+    graph: onnx.GraphProto, table: str, quantized: Quantized, blocks: Blocks, *, in_half: bool
 ) -> list[onnx.NodeProto]:
-    """Put the blocks, their scales and zero points into the graph; what turns the blocks into rows."""
+    """Put a table's blocks, their scales and zero points into the graph; what turns the blocks into rows."""
     import onnx
     from onnx import numpy_helper
 
-    made, scales, zeros = rounded(weights.T, blocks)
+    made, scales, zeros = quantized
     shape = np.array([made.shape[0], made.shape[1] * made.shape[2]])
     arrays = {"blocks": made, "scales": scales.astype(np.float16 if in_half else np.float32), "shape": shape} | (
         {"zeros": zeros} if blocks.zeros else {}

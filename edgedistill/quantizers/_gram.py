@@ -12,10 +12,12 @@ from edgedistill.arrays import Array, Arrays, Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Graph, PortNames
 from edgedistill.device.decoding import LAYOUT, CachedDecoder
+from edgedistill.quantizers._blocks import products_with_rows
 
 
 def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floats]:
-    """By constant matrix (K, N) of a product: (K, K) the sum of x xᵀ over all inputs x that it is multiplied with.
+    """By constant matrix (K, N) of a product: (K, K) the sum of x xᵀ over all inputs x that it is multiplied with. A
+    table (N, K) is one, if it is tied to a head.
 
     Args:
         calibration: inputs one by one. A graph with a cache reads each from its start.
@@ -24,8 +26,13 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
 
     model = onnx.load(source)
     stored = {initializer.name for initializer in model.graph.initializer}
-    products = [node.input[:2] for node in model.graph.node if node.op_type == "MatMul"]
-    read = sorted({(matrix, value) for value, matrix in products if matrix in stored})
+    turned = products_with_rows(model.graph)
+    products = [
+        (turned.get(node.output[0], node.input[1]), node.input[0])
+        for node in model.graph.node
+        if node.op_type == "MatMul" or (node.output and node.output[0] in turned)
+    ]
+    read = sorted({(matrix, value) for matrix, value in products if matrix in stored})
     values = {value for _, value in read}
     known = {port.name for port in (*model.graph.input, *model.graph.output)}
     model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted(values - known)))

@@ -110,7 +110,7 @@ class QuantizeSpec(Spec):
 
     precision: str | None = None
     """`fp32`, `fp16`, `int8-dynamic` or `int8-static`; some targets offer more (`int8`, `int4`, `int4-gptq`,
-    `int4-tables`, `int2`)."""
+    `int4-tables`, `int4-gptq-tables`, `int2`)."""
     name: Name | None = None
     """Of a mix: takes the precision's place in the candidate's name."""
     parts: Parts | None = None

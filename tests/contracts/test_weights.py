@@ -33,6 +33,8 @@ def test_blocks_are_whole_and_the_head_stays():
     assert in_blocks(8, 8, 32, NOTHING)(ONE) == table + product + left
     assert in_blocks(4, 8, 32, NOTHING)(ONE) == table + 6 * (16 + 4 + 1) + left
     assert in_blocks(2, 8, 32, NOTHING)(ONE) == table + 6 * (8 + 4 + 1) + left
+    finer = 10 * (16 + 2 + 1) + 6 * (32 + 4 + 1) + left
+    assert in_blocks(4, 4, 64, NOTHING, of_tables=32)(ONE) == finer
     long = replace(ONE, feed_forward=((4 + 5 * 32, 6),))  # six blocks: zero points of 12 bits, in whole bytes
     assert in_blocks(2, 8, 32, NOTHING)(long) == table + 6 * (6 * (8 + 4) + 2) + left
 

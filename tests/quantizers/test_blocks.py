@@ -80,7 +80,7 @@ def test_products_are_rounded_to_so_many_bits(bits):
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     made = helper.make_graph([node], "product", inputs, outputs, [numpy_helper.from_array(weights, "w")])
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    file = quantize_products(model, bits)
+    file = quantize_products(model, Blocks(bits))
     session = onnxruntime.InferenceSession(file.SerializeToString(), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": np.eye(64, dtype=np.float32)})
     blocks = found.T.reshape(8, 2, 32).round(5)
@@ -92,7 +92,7 @@ def test_products_are_rounded_to_so_many_bits(bits):
 
 def test_a_model_without_products_is_refused():
     with pytest.raises(RefusedError, match="precision int4: the model has no product with a constant matrix"):
-        quantize_products(graph(64, "other"), 4)
+        quantize_products(graph(64, "other"), Blocks(4))
 
 
 @pytest.mark.parametrize("width", [64, 48])

@@ -1,11 +1,13 @@
-"""int4-gptq beside int4, on a language model with a cache; `test_quantizers` has an encoder."""
+"""int4-gptq beside int4, and int4-gptq-tables beside int4-tables, on a language model with a cache; `test_quantizers`
+has an encoder."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from language_models import causal_request, tiny
+from language_models import VOCABULARY, causal_request, tiny
 from onnx import TensorProto, helper, numpy_helper
 
 from edgedistill.contracts import registry
@@ -56,10 +58,77 @@ def test_a_language_models_outputs_are_closer_than_those_of_int4_at_the_same_siz
     assert (tmp_path / rounded.file).stat().st_size == (tmp_path / plain.file).stat().st_size
 
 
-def test_it_depends_on_what_it_is_calibrated_with(file, tmp_path):
+def test_with_tables_in_4_bits_outputs_are_closer_than_those_of_int4_tables_in_fewer_bytes(file, tmp_path):
+    plain, rounded = registry.quantizer("int4-tables"), registry.quantizer("int4-gptq-tables")
+    plain.quantize(file, tmp_path / plain.file, ())
+    rounded.quantize(file, tmp_path / rounded.file, texts(40, seed=0))
+    others = texts(10, seed=1)
+    assert errors(file, tmp_path / rounded.file, others) < 0.9 * errors(file, tmp_path / plain.file, others)
+    assert (tmp_path / rounded.file).stat().st_size < (tmp_path / plain.file).stat().st_size
+    bits = {attributes["bits"] for attributes in _in_blocks(tmp_path / rounded.file)}
+    sizes = {(attributes["N"], attributes["block_size"]) for attributes in _in_blocks(tmp_path / rounded.file)}
+    assert bits == {4}
+    assert {size for width, size in sizes if width == VOCABULARY} == {32}, "the tied head, in the table's blocks"
+    assert {size for width, size in sizes if width != VOCABULARY} == {64}
+
+
+def _in_blocks(file):
+    """Attributes of the products."""
+    return [
+        {attribute.name: attribute.i for attribute in node.attribute}
+        for node in onnx.load(file).graph.node
+        if node.op_type == "MatMulNBits"
+    ]
+
+
+def test_a_table_that_is_the_head_is_rounded_for_the_heads_inputs(tmp_path):
+    """Inputs with one large component: its column of the table is closer than by itself, others are not."""
+    generator = np.random.default_rng(0)
+    table = generator.normal(size=(30, 32)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["found"]),
+        helper.make_node("Mul", ["found", "weights"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "square"], ["mixed"]),
+        helper.make_node("Transpose", ["table"], ["columns"], perm=[1, 0]),
+        helper.make_node("MatMul", ["mixed", "columns"], ["scores"]),
+    ]
+    stored = {"table": table, "weights": np.ones(32, np.float32), "square": np.diag([20.0, *[1.0] * 31])}
+    made = helper.make_graph(
+        nodes,
+        "tied",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, [None, None])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in stored.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "model.onnx")
+    given = [{"ids": generator.integers(0, 30, (1, 8))} for _ in range(20)]
+    rows = table[np.concatenate([text["ids"][0] for text in given])]
+    hidden = rows @ stored["square"]
+    np.testing.assert_allclose(gram_matrices(tmp_path / "model.onnx", given)["table"], hidden.T @ hidden, rtol=1e-4)
+    found = {}
+    for name in ("int4-tables", "int4-gptq-tables"):
+        registry.quantizer(name).quantize(tmp_path / "model.onnx", tmp_path / f"{name}.onnx", given)
+        found[name] = _rows(tmp_path / f"{name}.onnx", 30)
+    errors = {name: np.square((array - table) @ hidden.T).mean() for name, array in found.items()}
+    assert errors["int4-gptq-tables"] < 0.9 * errors["int4-tables"]
+
+
+def _rows(file, count):
+    """What the file looks up."""
+    model = onnx.load(file)
+    lookup = next(node for node in model.graph.node if node.op_type == "GatherBlockQuantized")
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(lookup.output[0], TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"ids": np.arange(count)[None]})[0][0]
+
+
+@pytest.mark.parametrize("precision", ["int4-gptq", "int4-gptq-tables"])
+def test_it_depends_on_what_it_is_calibrated_with(file, tmp_path, precision):
     contents = []
     for seed in (0, 0, 1):
-        registry.quantizer("int4-gptq").quantize(file, tmp_path / "made.onnx", texts(4, seed))
+        registry.quantizer(precision).quantize(file, tmp_path / "made.onnx", texts(4, seed))
         contents.append((tmp_path / "made.onnx").read_bytes())
     assert contents[0] == contents[1] != contents[2]
 

@@ -66,6 +66,7 @@ def test_names_are_those_that_transformers_js_and_optimum_look_for():
         "int8": "model_int8.onnx",
         "int4": "model_int4.onnx",
         "int4-gptq": "model_int4_gptq.onnx",
+        "int4-gptq-tables": "model_int4_gptq_tables.onnx",
         "int2": "model_int2.onnx",
         "int4-tables": "model_int4_tables.onnx",
     }
