@@ -48,6 +48,8 @@ class Given:
     """Per round; none: the recipe's."""
     learning_rates: tuple[float, ...] = ()
     """Per round; none: the recipe's."""
+    signals_teacher: Path | None = None
+    """A model's folder; None: the first round of `books`."""
 
     @property
     def store(self) -> Path:

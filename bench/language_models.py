@@ -13,7 +13,8 @@ spread over their split.
 `--rows` and `--epochs` (of the stage on next tokens and of the one on soft targets, the same for both rounds or two
 numbers for each; 0: without that stage) say how long it takes, `--batch-sizes` and `--learning-rates` (per round) fit
 it to the machine; `--parameters` and `--vocabulary` are for trying it with a tiny teacher. DIR/store may come from
-another machine, such as one with a GPU, where a round was trained.
+another machine, such as one with a GPU, where a round was trained; `--signals-teacher` is that round's model for
+`books-signals` (models/r1 of such a run), which then does without `books`.
 """
 
 from __future__ import annotations
@@ -194,6 +195,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int)
     parser.add_argument("--batch-sizes", nargs=2, type=int, default=[])
     parser.add_argument("--learning-rates", nargs=2, type=float, default=[])
+    parser.add_argument("--signals-teacher", type=Path)
     given = parser.parse_args()
     rows = dict(zip((*SPLITS, "speed", "signals", "rounds"), given.rows, strict=True))
     places = (given.out.resolve(), given.data.resolve(), given.teacher.resolve())
@@ -205,6 +207,7 @@ def main() -> None:
         given.vocabulary,
         tuple(given.batch_sizes),
         tuple(given.learning_rates),
+        given.signals_teacher and given.signals_teacher.resolve(),
     )
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in given.part:

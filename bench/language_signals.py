@@ -35,11 +35,11 @@ def signals_of_stories(given: Given) -> Part:
 
 
 def signals_of_books(given: Given) -> Part:
-    """The last round, on a part of the rows: its teacher is that of `books`, whose whole distributions are rebuilt from
-    16-bit states."""
+    """The last round, on a part of the rows: its teacher is the first round's model, whose whole distributions are
+    rebuilt from 16-bit states."""
     tree = books(given)
     *_, last = mappings(tree, "rounds")
-    teacher = evaluate(tree, given, "books").model_folder(str(last["teacher"])).resolve()
+    teacher = given.signals_teacher or evaluate(tree, given, "books").model_folder(str(last["teacher"])).resolve()
     alone = {**last, "teacher": "teacher", "student": {**mapping(last, "student"), "from": "teacher"}}
     data = {**mapping(tree, "data"), "train": {"path": str(subset(given, "train", given.rows["signals"]))}}
     return _compared(
