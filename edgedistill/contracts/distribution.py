@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Form = Literal["dense", "top-k", "sampled", "hidden"]
 """Names in a recipe for: logits; the most likely classes and the remaining mass; classes drawn by their probability;
 last hidden states and the output head."""
-_LEAST = 1e-300
+_LEAST = 1e-30
 """Threshold of sampling where nothing is left to sample."""
 _LOG_ZERO = -1e4
 """Replaces log 0, whose product with 0 would be NaN; its exponential is exactly 0 in every precision."""
@@ -260,17 +260,19 @@ def sampled(logits_RC: torch.Tensor, k: int, temperature: float, draws_R: torch.
     import torch
 
     k = min(k, logits_RC.shape[-1])
-    p = log_probabilities(logits_RC.double(), temperature).exp()
-    ranked = p.sort(-1, descending=True).values
-    remaining = ranked.flip(-1).cumsum(-1).flip(-1)[..., :k]
+    p = log_probabilities(logits_RC.float(), temperature).exp()
+    likely = p.topk(k, dim=-1).values.double()
+    others = (p.sum(-1, keepdim=True, dtype=torch.float64) - likely.sum(-1, keepdim=True)).clamp(min=0)
+    remaining = others + likely.flip(-1).cumsum(-1).flip(-1)
     thresholds = remaining / torch.arange(k, 0, -1, device=p.device)  # if as many as come before are always kept
-    always = (ranked[..., :k] > thresholds).int().cumprod(-1).sum(-1, keepdim=True)
-    threshold = thresholds.gather(-1, always).clamp(min=_LEAST)  # fewer classes than K may be possible at all
+    always = (likely > thresholds).int().cumprod(-1).sum(-1, keepdim=True)
+    threshold = thresholds.gather(-1, always).clamp(min=_LEAST).float()  # fewer classes than K may be possible at all
     share = (p / threshold).clamp(max=1)
-    ends = share.cumsum(-1)
-    drawn = (ends + draws_R[..., None]).floor() > (ends - share + draws_R[..., None]).floor()
+    ends = share.cumsum(-1, dtype=torch.float64).add_(draws_R[..., None])  # many shares are too small for float32
+    starts = ends - share
+    drawn = ends.floor_() > starts.floor_()
     ids = (2 * drawn + share).topk(k, dim=-1).indices  # exactly K, whatever the sum of shares is rounded to
-    log_weights = torch.maximum(p, threshold).gather(-1, ids).log().float()
+    log_weights = torch.maximum(p, threshold).gather(-1, ids).log()
     nothing = torch.full((len(p), 1), _LOG_ZERO, device=p.device)
     return TopK(ids, log_weights * temperature, nothing, (temperature,))
 

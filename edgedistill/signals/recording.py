@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from edgedistill.arrays import Array, Floats, Integers
-from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK, sampled, top_k
+from edgedistill.contracts.distribution import Dense, HiddenAndHead, sampled, top_k
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.signals.inference import Distributed, visit_distributions
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 SHARD_DECISIONS = 1 << 18
 """With this, a shard of top-k signals is about 25 MB, and at most an hour of a teacher on a slow processor."""
 _TILE = 1 << 24
-"""Logits to process at once."""
+"""Logits to compute at once."""
+_IN_CACHE = 1 << 18
+"""Logits of which a processor chooses classes at once: with all that it computes for them, they stay in its cache."""
 
 Write = Callable[[Items, Path, str], None]
 """(items of a shard, its file, index and number of shards) writes the file."""
@@ -158,10 +160,13 @@ class DistributionRecorder:
         Args:
             draws: (D,) uniform numbers in [0, 1).
         """
+        import torch
+
         if self.layout is not None:
-            kept = self._kept(said.dense().logits_RC.float(), draws)
-            ids, log_p, log_rest = (tensor.cpu().numpy() for tensor in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS))
-            return {VALUES: self.layout.pack(ids, log_p, log_rest)}
+            logits = said.dense().logits_RC.float()
+            rows = len(logits) if logits.device.type != "cpu" else max(1, _IN_CACHE // logits.shape[-1])
+            parts = zip(logits.split(rows), torch.from_numpy(draws).to(logits.device).split(rows), strict=True)
+            return {VALUES: np.concatenate([self._packed(self.layout, *part) for part in parts])}
         if self.bits == 0:
             return {VALUES: _array(said.dense().logits_RC)}
         assert isinstance(said, HiddenAndHead), "the plan records states of tasks that give them"
@@ -176,14 +181,13 @@ class DistributionRecorder:
         values, scale = in_8_bits(hidden)
         return {HIDDEN: values, SCALE: scale}
 
-    def _kept(self, logits: torch.Tensor, draws: Array) -> TopK:
-        import torch
-
-        assert self.layout is not None
-        if not self.sampled:
-            return top_k(logits, self.layout.k, self.temperatures)
-        (temperature,) = self.temperatures
-        return sampled(logits, self.layout.k, temperature, torch.from_numpy(draws).to(logits.device))
+    def _packed(self, layout: PackedTopK, logits: torch.Tensor, draws: torch.Tensor) -> Array:
+        if self.sampled:
+            (temperature,) = self.temperatures
+            kept = sampled(logits, layout.k, temperature, draws)
+        else:
+            kept = top_k(logits, layout.k, self.temperatures)
+        return layout.pack(*(tensor.cpu().numpy() for tensor in (kept.ids_RK, kept.log_p_RK, kept.log_rest_RS)))
 
 
 class _Shard:

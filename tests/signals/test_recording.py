@@ -74,6 +74,7 @@ def recorded(recorder: DistributionRecorder, items, folder, shard: int = 40, nam
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgedistill.signals.recording.SHARD_DECISIONS", shard)
         patch.setattr("edgedistill.signals.recording._TILE", 7 * CLASSES)
+        patch.setattr("edgedistill.signals.recording._IN_CACHE", 3 * CLASSES)
         return record_shards(items, counts, name, folder / "scratch", recorder.write)
 
 
