@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_HEADER = 18
+"""Characters in a line of a number's header, so that the room is left to text."""
 
 
 def standard_output() -> Console:
@@ -26,7 +30,8 @@ def new_table(title: str, *columns: str, right: Sequence[int]) -> Table:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number in right else "left", overflow="fold")
+        header = "\n".join(wrap(name, _HEADER, break_long_words=False)) if number in right else name
+        table.add_column(header, justify="right" if number in right else "left", overflow="fold")
     return table
 
 
