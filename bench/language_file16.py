@@ -60,7 +60,8 @@ def file16(given: Given) -> Part:
         size_of_last = megabytes(results, given, "books", last.id)
         alone = [candidate_row(last, size_of_last, "file16", "the last round's best"), *alone]
     beside = "; ".join(f"{entry['model']} {entry[CI]}" for entry in [*rows[1:], *alone])
-    reported = Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB; {beside}", True)
+    blocked = f" (blocked: {', '.join(best.blocked_by)})" if best.blocked_by else ""
+    reported = Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB{blocked}; {beside}", True)
     return Part([*rows, *alone], [reported, *goals, better])
 
 

@@ -26,13 +26,10 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
 
     model = onnx.load(source)
     stored = {initializer.name for initializer in model.graph.initializer}
-    turned = products_with_rows(model.graph)
-    products = [
-        (turned.get(node.output[0], node.input[1]), node.input[0])
-        for node in model.graph.node
-        if node.op_type == "MatMul" or (node.output and node.output[0] in turned)
-    ]
-    read = sorted({(matrix, value) for matrix, value in products if matrix in stored})
+    matrices = {node.output[0]: node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
+    matrices |= products_with_rows(model.graph)
+    inputs = {node.output[0]: node.input[0] for node in model.graph.node if node.output and node.output[0] in matrices}
+    read = sorted({(matrix, inputs[output]) for output, matrix in matrices.items() if matrix in stored})
     values = {value for _, value in read}
     known = {port.name for port in (*model.graph.input, *model.graph.output)}
     model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted(values - known)))

@@ -49,24 +49,32 @@ def errors(file, quantized, inputs) -> float:
     return float(np.mean(found))
 
 
-def test_a_language_models_outputs_are_closer_than_those_of_int4_at_the_same_size(file, tmp_path):
-    plain, rounded = registry.quantizer("int4"), registry.quantizer("int4-gptq")
-    plain.quantize(file, tmp_path / plain.file, ())
-    rounded.quantize(file, tmp_path / rounded.file, texts(40, seed=0))
-    others = texts(10, seed=1)
-    assert errors(file, tmp_path / rounded.file, others) < 0.9 * errors(file, tmp_path / plain.file, others)
-    assert (tmp_path / rounded.file).stat().st_size == (tmp_path / plain.file).stat().st_size
+def quantized(precision, source, folder, calibration):
+    quantizer = registry.quantizer(precision)
+    quantizer.quantize(source, folder / quantizer.file, calibration)
+    return folder / quantizer.file
 
 
-def test_with_tables_in_4_bits_outputs_are_closer_than_those_of_int4_tables_in_fewer_bytes(file, tmp_path):
-    plain, rounded = registry.quantizer("int4-tables"), registry.quantizer("int4-gptq-tables")
-    plain.quantize(file, tmp_path / plain.file, ())
-    rounded.quantize(file, tmp_path / rounded.file, texts(40, seed=0))
+@pytest.fixture(scope="module")
+def made(file, tmp_path_factory):
+    """The language model in each of these precisions."""
+    folder, inputs = tmp_path_factory.mktemp("made"), texts(40, seed=0)
+    names = ("int4", "int4-gptq", "int4-tables", "int4-gptq-tables")
+    return {name: quantized(name, file, folder, inputs) for name in names}
+
+
+@pytest.mark.parametrize(("plain", "rounded"), [("int4", "int4-gptq"), ("int4-tables", "int4-gptq-tables")])
+def test_a_language_models_outputs_are_closer_than_those_of_weights_rounded_by_themselves(file, made, plain, rounded):
     others = texts(10, seed=1)
-    assert errors(file, tmp_path / rounded.file, others) < 0.9 * errors(file, tmp_path / plain.file, others)
-    assert (tmp_path / rounded.file).stat().st_size < (tmp_path / plain.file).stat().st_size
-    bits = {attributes["bits"] for attributes in _in_blocks(tmp_path / rounded.file)}
-    sizes = {(attributes["N"], attributes["block_size"]) for attributes in _in_blocks(tmp_path / rounded.file)}
+    assert errors(file, made[rounded], others) < 0.9 * errors(file, made[plain], others)
+
+
+def test_a_file_rounded_for_its_inputs_is_as_large_and_smaller_in_larger_blocks(made):
+    size = {name: file.stat().st_size for name, file in made.items()}
+    assert size["int4-gptq"] == size["int4"]
+    assert size["int4-gptq-tables"] < size["int4-tables"]
+    bits = {attributes["bits"] for attributes in _in_blocks(made["int4-gptq-tables"])}
+    sizes = {(attributes["N"], attributes["block_size"]) for attributes in _in_blocks(made["int4-gptq-tables"])}
     assert bits == {4}
     assert {size for width, size in sizes if width == VOCABULARY} == {32}, "the tied head, in the table's blocks"
     assert {size for width, size in sizes if width != VOCABULARY} == {64}
@@ -82,17 +90,16 @@ def _in_blocks(file):
 
 
 def test_a_table_that_is_the_head_is_rounded_for_the_heads_inputs(tmp_path):
-    """Inputs with one large component: its column of the table is closer than by itself, others are not."""
+    """So scores of real inputs, one component of which is large, are closer than with each row rounded by itself."""
     generator = np.random.default_rng(0)
     table = generator.normal(size=(30, 32)).astype(np.float32)
     nodes = [
         helper.make_node("Gather", ["table", "ids"], ["found"]),
-        helper.make_node("Mul", ["found", "weights"], ["hidden"]),
-        helper.make_node("MatMul", ["hidden", "square"], ["mixed"]),
+        helper.make_node("MatMul", ["found", "square"], ["hidden"]),
         helper.make_node("Transpose", ["table"], ["columns"], perm=[1, 0]),
-        helper.make_node("MatMul", ["mixed", "columns"], ["scores"]),
+        helper.make_node("MatMul", ["hidden", "columns"], ["scores"]),
     ]
-    stored = {"table": table, "weights": np.ones(32, np.float32), "square": np.diag([20.0, *[1.0] * 31])}
+    stored = {"table": table, "square": np.diag([20.0, *[1.0] * 31])}
     made = helper.make_graph(
         nodes,
         "tied",
@@ -106,11 +113,10 @@ def test_a_table_that_is_the_head_is_rounded_for_the_heads_inputs(tmp_path):
     rows = table[np.concatenate([text["ids"][0] for text in given])]
     hidden = rows @ stored["square"]
     np.testing.assert_allclose(gram_matrices(tmp_path / "model.onnx", given)["table"], hidden.T @ hidden, rtol=1e-4)
-    found = {}
+    errors = {}
     for name in ("int4-tables", "int4-gptq-tables"):
-        registry.quantizer(name).quantize(tmp_path / "model.onnx", tmp_path / f"{name}.onnx", given)
-        found[name] = _rows(tmp_path / f"{name}.onnx", 30)
-    errors = {name: np.square((array - table) @ hidden.T).mean() for name, array in found.items()}
+        rows_found = _rows(quantized(name, tmp_path / "model.onnx", tmp_path, given), 30)
+        errors[name] = np.square((rows_found - table) @ hidden.T).mean()
     assert errors["int4-gptq-tables"] < 0.9 * errors["int4-tables"]
 
 
@@ -128,8 +134,7 @@ def _rows(file, count):
 def test_it_depends_on_what_it_is_calibrated_with(file, tmp_path, precision):
     contents = []
     for seed in (0, 0, 1):
-        registry.quantizer(precision).quantize(file, tmp_path / "made.onnx", texts(4, seed))
-        contents.append((tmp_path / "made.onnx").read_bytes())
+        contents.append(quantized(precision, file, tmp_path, texts(4, seed)).read_bytes())
     assert contents[0] == contents[1] != contents[2]
 
 
