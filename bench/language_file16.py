@@ -35,8 +35,8 @@ _ALONE = "trained without a teacher"
 
 
 def file16(given: Given) -> Part:
-    """The best file of `books` within 16 MB, compared with the teacher in 4 bits and with the same student trained
-    without a teacher; the last round's shape from random weights, on as many tokens as all rounds together."""
+    """The best file of `books` within 16 MB, compared with the teacher in 4 bits and with the same shape trained without
+    a teacher, cut alike and from random weights; the same of the last round's best."""
     tree = books(given)
     results, found = run(tree, given, "books"), evaluate(tree, given, "books")
     goal = f"The best text-in, text-out file within {MOST_MB} MB, tokenizer included: bits per byte on books test"
@@ -55,14 +55,18 @@ def file16(given: Given) -> Part:
         goals.append(
             Goal(f"books: the best file's student is better than its shape {_ALONE} for as long", shown, ahead)
         )
-    alone, better = _from_random_weights(given, tree, found, last)
-    if last != best:
+    alone, better = _from_random_weights(given, tree, found, best)
+    goals.append(better)
+    if last.model != best.model:
         size_of_last = megabytes(results, given, "books", last.id)
-        alone = [candidate_row(last, size_of_last, "file16", "the last round's best"), *alone]
+        alone.append(candidate_row(last, size_of_last, "file16", "the last round's best"))
+        alone_of_last, better = _from_random_weights(given, tree, found, last)
+        alone += alone_of_last
+        goals.append(better)
     beside = "; ".join(f"{entry['model']} {entry[CI]}" for entry in [*rows[1:], *alone])
     blocked = f" (blocked: {', '.join(best.blocked_by)})" if best.blocked_by else ""
     reported = Goal(goal, f"{best.id} {rows[0][CI]} in {size:.2f} MB{blocked}; {beside}", True)
-    return Part([*rows, *alone], [reported, *goals, better])
+    return Part([*rows, *alone], [reported, *goals])
 
 
 def _best_file(results: Results, given: Given, model: str | None = None) -> CandidateResult | None:
@@ -76,30 +80,36 @@ def _best_file(results: Results, given: Given, model: str | None = None) -> Cand
 
 
 def _from_random_weights(
-    given: Given, tree: Tree, rounds: EvaluatedRun, best: CandidateResult
+    given: Given, tree: Tree, rounds: EvaluatedRun, candidate: CandidateResult
 ) -> tuple[list[Tree], Goal]:
-    """A file's shape, trained on next tokens alone from random weights, in PyTorch and as such a file."""
+    """A file's shape, trained from random weights on next tokens alone, in the same arithmetic and on as many tokens as
+    all rounds up to it; in PyTorch and as such a file."""
+    model = candidate.model
     models = [round_.id for round_ in rounds.recipe.rounds]
-    models = models[: models.index(best.model) + 1]
-    seen = {model: passes(tree, model) * tokens(rounds, model) for model in models}
-    shape = rounds.model_folder(best.model).resolve()
-    epochs = round(sum(seen.values()) / tokens(rounds, best.model))
-    recipe = changed(from_scratch(tree, shape, epochs), quantize=[{"precision": best.precision}])
-    results, found = run(recipe, given, "file16-no-teacher"), evaluate(recipe, given, "file16-no-teacher")
+    models = models[: models.index(model) + 1]
+    seen = sum(passes(tree, one) * tokens(rounds, one) for one in models)
+    epochs = round(seen / tokens(rounds, model))
+    recipe = from_scratch(tree, rounds.model_folder(model).resolve(), model, epochs)
+    in_bf16 = "bf16" in str(trained(rounds, model)["trained on"])
+    compute = {"compute": {"precision": "bf16"}} if in_bf16 else {}
+    recipe = changed(recipe, quantize=[{"precision": candidate.precision}], **compute)
+    name = f"file16-no-teacher-{model}"
+    results, found = run(recipe, given, name), evaluate(recipe, given, name)
     (file,) = results.measured
     count = epochs * tokens(found, "one")
     known = {**trained(found, "one"), "tokens": count, CI: bits_per_byte(found, "one")}
-    size = megabytes(results, given, "file16-no-teacher", file.id)
-    better = gain(rounds, best.model, found, "one")
+    size = megabytes(results, given, name, file.id)
+    better = gain(rounds, model, found, "one")
     goal = Goal(
-        f"books: the last round's student is better than its shape {_ALONE} on as many tokens as all rounds",
+        f"books: {model} is better than its shape {_ALONE}, from random weights, on as many tokens as all rounds to it",
         f"{with_interval(better.gain, better.interval.low, better.interval.high, '+')} bits per byte, "
         f"{count / 1e6:.2f} M tokens each",
         better.interval.low > 0,
     )
+    shown = f"{model}'s shape, no teacher"
     rows = [
-        row("file16", "no teacher", **known, note=f"the shape of {best.model}, from random weights"),
-        {**candidate_row(file, size, "file16"), "model": f"no teacher/{best.target}/{best.precision}/{best.runtime}"},
+        row("file16", shown, **known, note="from random weights"),
+        {**candidate_row(file, size, "file16"), "model": f"{shown}/{file.target}/{file.precision}/{file.runtime}"},
     ]
     return rows, goal
 

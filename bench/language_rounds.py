@@ -90,7 +90,7 @@ def _compared(given: Given, part: str, tree: Tree, student: Tree, seed: int) -> 
     shape = rounds.model_folder(last).resolve()
     arms = {
         ONE: _directly(tree, student, seconds / last_seconds),
-        ALONE: from_scratch(tree, shape, round(passes(tree, last) * (seconds + taught) / last_seconds)),
+        ALONE: from_scratch(tree, shape, last, round(passes(tree, last) * (seconds + taught) / last_seconds)),
     }
     rows = [_row(part, seed, ROUNDS, rounds, last, seconds + taught)]
     gains: dict[str, Paired] = {}
@@ -114,15 +114,15 @@ def _directly(tree: Tree, student: Tree, times: float) -> Tree:
     return changed(tree, rounds=[{**first, "id": "one", "student": student, "stages": stages}])
 
 
-def from_scratch(tree: Tree, model: Path, epochs: int) -> Tree:
-    """A model's shape and tokens, from random weights, on next tokens alone, trained like the last round."""
+def from_scratch(tree: Tree, model: Path, round_id: str, epochs: int) -> Tree:
+    """A model's shape and tokens, from random weights, on next tokens alone, trained like that round's last stage."""
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     keys = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "key_value_heads": "num_key_value_heads"}
     keys |= {name: name for name in ("hidden_size", "intermediate_size")}
     shape = {name: config[key] for name, key in keys.items()}
     shape["head_size"] = config.get("head_dim") or shape["hidden_size"] // shape["heads"]
-    *_, last = mappings(tree, "rounds")
-    stage = {**mappings(last, "stages")[-1], "epochs": epochs, "losses": [{"kind": "hard_label"}]}
+    (like,) = [round_ for round_ in mappings(tree, "rounds") if round_["id"] == round_id]
+    stage = {**mappings(like, "stages")[-1], "epochs": epochs, "losses": [{"kind": "hard_label"}]}
     alone = {"id": "one", "student": {"init": "scratch", "from": "teacher", **shape}, "stages": [stage]}
     return changed(tree, teacher={"model": str(model)}, rounds=[alone], control=False)  # it would be the same
 
