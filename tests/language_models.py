@@ -17,7 +17,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.target import FileRequest
 from edgedistill.device.decoding import decoder_of
-from edgedistill.device.generation import sure_tokens
+from edgedistill.device.generation import greedy_with_leads
 from edgedistill.recipe.reading import shipped
 
 VOCABULARY = 515
@@ -91,10 +91,13 @@ def golden_of(file: Path) -> Continuations:
     graph, items = registry.runtime("onnxruntime").open(file, 1, PortNames()), []
     for number, prompt in enumerate(PROMPTS):
         ids = tokenizer(prompt)["input_ids"]
-        said = sure_tokens(decoder_of(graph), ids, 20, {2}, 2e-3)
+        every = list(greedy_with_leads(decoder_of(graph), ids, 20, {2}))
+        said = tuple(token for token, _ in every)
+        unsure = tuple(place for place, (_, lead) in enumerate(every) if lead <= 2e-3)
         whole = tokenizer.decode([*ids, *said], skip_special_tokens=True)
-        items.append(Continuation(number, prompt, tuple(ids), tuple(said), whole.removeprefix(prompt)))
-    return Continuations((1,), (2,), 512, ("<user>", "\n<say>"), tuple(items))
+        items.append(Continuation(number, prompt, True, tuple(ids), said, unsure, whole.removeprefix(prompt)))
+    said = sum(len(item.said) for item in items)
+    return Continuations((1,), 2, (2,), 512, ("<user>", "\n<say>"), said - 2, tuple(items))
 
 
 def write_bundle(file: Path, known: Continuations, place: Path) -> Path:

@@ -28,6 +28,8 @@ class CardFacts:
     provenance: Sequence[Provenance]
     golden: int
     """Number of golden inputs."""
+    context: int | None = None
+    """Tokens of prompt and continuation together, for a model that generates text; it does not truncate texts."""
 
 
 def render_card(facts: CardFacts) -> str:
@@ -36,7 +38,10 @@ def render_card(facts: CardFacts) -> str:
 
     results, row = facts.results, facts.row
     given = ", ".join(facts.columns)
-    given += f", truncated to {facts.max_length} tokens" if facts.max_length is not None else ""
+    if facts.context is not None:
+        given += f", with the continuation at most {facts.context} tokens"
+    elif facts.max_length is not None:
+        given += f", truncated to {facts.max_length} tokens"
     host = results.hosts[row.host]
     template = text_templates("edgedistill.bundling").get_template("card.md.jinja")
     return template.render(
@@ -127,7 +132,12 @@ def _limits(facts: CardFacts) -> list[str]:
             "`config.json` has a model type specific to edgedistill: transformers, optimum and transformers.js "
             f"cannot load this folder; the model file itself only needs {row.runtime}."
         )
-    if facts.max_length is not None:
+    if facts.context is not None:
+        lines.append(
+            f"Prompt and continuation have at most {facts.context} tokens together; the figures above are of texts in "
+            f"pieces of {facts.max_length} tokens."
+        )
+    elif facts.max_length is not None:
         lines.insert(bool(facts.labels), f"Only the first {facts.max_length} tokens of a text are used.")
     if row.blocked_by:
         lines.append("It exceeds the recipe's limits: " + "; ".join(row.blocked_by) + ".")

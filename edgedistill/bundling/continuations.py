@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from edgedistill.contracts.task import Prompt
 
 CONTINUATIONS = "golden-continuations.json"
-SCHEMA = "edgedistill/continuations/1"
+SCHEMA = "edgedistill/continuations/2"
 PROMPTS, PROMPT_TOKENS, SAID = 8, 12, 32
 """Maximum number of prefixes, tokens per prefix, and tokens per continuation."""
+FALSE_ALARM = 1e-4
+"""Largest probability that a right file agrees on too few tokens."""
 _LARGEST_ID, _MOST = 2**31 - 1, 10_000
+_MESSAGES = ("message 7f3a", "and another 9c1e")
+"""No template contains them."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,15 @@ class Continuation:
     item: int
     """The golden input with this prefix."""
     prompt: str
+    special: bool
+    """Whether the tokenizer's special tokens are added to the prompt; a beginning of a chat has its own."""
     ids: tuple[int, ...]
-    """The tokens of the prompt, including those before every text."""
+    """The tokens of the prompt."""
     said: tuple[int, ...]
-    """The greedy continuation, as long as each token leads all others by more than another processor's rounding may
-    move it."""
+    """The greedy continuation."""
+    unsure: tuple[int, ...]
+    """Places of tokens whose logits lead the next by less than the outputs of another processor may differ, in order.
+    """
     text: str
     """Their text when streamed."""
 
@@ -47,18 +55,35 @@ class Continuations:
 
     opening: tuple[int, ...]
     """Tokens before every text, unless the tokenizer itself adds them."""
+    closing: int | None
+    """The token that some tokenizers add after a text, which a continuation is not to follow."""
     ends: tuple[int, ...]
     """End-of-text tokens."""
     longest: int
     """Context length in tokens, including the continuation."""
     chat: tuple[str, str] | None
-    """Tokens before and after a user message, up to the start of the reply; None without a chat template."""
+    """Text before and after a user message, up to the start of the reply; None without a chat template."""
+    least: int
+    """How many of all tokens said must be the most likely in their places on another machine too."""
     items: tuple[Continuation, ...]
 
-    def tokens(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """The model's input for a text, from the tokenizer's ids."""
-        there = tuple(ids[: len(self.opening)]) == self.opening
-        return tuple(ids) if there else (*self.opening, *ids)
+    @property
+    def said(self) -> int:
+        """Number of tokens of all continuations."""
+        return sum(len(item.said) for item in self.items)
+
+    def tokens(self, encode: Callable[[str, bool], Sequence[int]], item: Continuation) -> tuple[int, ...]:
+        """The model's input for an item's prompt.
+
+        Args:
+            encode: the tokenizer, from a text and whether to add special tokens.
+        """
+        ids = tuple(encode(item.prompt, item.special))
+        if not item.special:
+            return ids
+        if len(ids) > 1 and ids[-1] == self.closing:
+            ids = ids[:-1]
+        return ids if ids[: len(self.opening)] == self.opening else (*self.opening, *ids)
 
     def as_json(self) -> str:
         """The file, with a line for each item."""
@@ -66,39 +91,68 @@ class Continuations:
             "schema": SCHEMA,
             "what": "prefixes of golden inputs, and the verified file's greedy continuation of each",
             "opening": self.opening,
+            "closing": self.closing,
             "ends": self.ends,
             "longest": self.longest,
             "chat": self.chat,
+            "least": self.least,
         }
         head = json.dumps(known, indent=1, ensure_ascii=False).removesuffix("\n}")
         lines = ",\n".join("  " + json.dumps(asdict(item), ensure_ascii=False) for item in self.items)
         return f'{head},\n "items": [\n{lines}\n ]\n}}\n'
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """The first tokens of a golden input, whose text encodes to the same tokens again."""
+
+    item: int
+    prompt: str
+    special: bool
+    ids: tuple[int, ...]
+
+
 def beginnings(
     golden: Golden, tokenizer: PreTrainedTokenizerBase, prompt: Callable[[PreTrainedTokenizerBase, Prompt], list[int]]
-) -> list[tuple[int, str, tuple[int, ...]]]:
-    """(golden input, text, tokens) of the first tokens of some examples, if their text encodes to the same tokens
-    again: a cut within a character or word may not.
+) -> list[Beginning]:
+    """Beginnings of some examples. A cut within a character or word may encode differently, and is moved forward.
 
     Args:
         prompt: the task's function from a text to tokens.
     """
-    items, found = golden.items, list[tuple[int, str, tuple[int, ...]]]()
+    items, found = golden.items, list[Beginning]()
     assert items.token_column is not None, "texts have tokens"
     opening, seen = prompt(tokenizer, ""), set[int]()
+
+    def encoded(text: str, special: bool) -> list[int]:
+        return prompt(tokenizer, text) if special else list(tokenizer.encode(text, add_special_tokens=False))
+
     for number, example in enumerate(items.example.tolist()):
         if example in seen or len(found) == PROMPTS:
             continue
         seen.add(example)
         every = items.inputs([number])[items.token_column][0].tolist()
-        for count in range(min(PROMPT_TOKENS, max(1, len(every) // 2)), len(opening), -1):
+        special = every[: len(opening)] == opening
+        before = len(opening) if special else 0
+        for count in range(min(PROMPT_TOKENS, max(1, len(every) // 2)), before, -1):
             ids = every[:count]
-            text = str(tokenizer.decode(ids[len(opening) :], skip_special_tokens=False))
-            if prompt(tokenizer, text) == ids:
-                found.append((number, text, tuple(ids)))
+            text = str(tokenizer.decode(ids[before:], skip_special_tokens=False))
+            if encoded(text, special) == ids:
+                found.append(Beginning(number, text, special, tuple(ids)))
                 break
     return found
+
+
+def least_agreeing(said: int, agreement: float) -> int:
+    """How many of so many tokens a right file agrees on, but for one in 10,000 of them, if another processor's rounding
+    changes its tokens as often as its own did those of its PyTorch model: a quantile of the binomial distribution.
+
+    Args:
+        agreement: share of tokens on which file and PyTorch model agree.
+    """
+    from scipy.stats import binom
+
+    return int(binom.ppf(FALSE_ALARM, said, min(agreement, 1 - 1 / said))) if said else 0
 
 
 def chat_frame(render: Callable[[str], str]) -> tuple[str, str] | None:
@@ -108,9 +162,9 @@ def chat_frame(render: Callable[[str], str]) -> tuple[str, str] | None:
     Args:
         render: applies the template to a message.
     """
-    first, second = render("ab"), render("xyz")
-    before, found, after = first.partition("ab")
-    return (before, after) if found and second == f"{before}xyz{after}" else None
+    first, second = (render(message) for message in _MESSAGES)
+    before, found, after = first.partition(_MESSAGES[0])
+    return (before, after) if found and second == f"{before}{_MESSAGES[1]}{after}" else None
 
 
 def read_continuations(content: object, folder: Path, inputs: int) -> Continuations:
@@ -124,28 +178,36 @@ def read_continuations(content: object, folder: Path, inputs: int) -> Continuati
     """
     where = str(folder / CONTINUATIONS)
     fields = Fields(content, where)
-    if (found := fields.take("schema")) != SCHEMA:
-        raise UserError(f"{where}: schema is {shown(found)}, expected '{SCHEMA}'")
+    if (schema := fields.take("schema")) != SCHEMA:
+        raise UserError(f"{where}: schema is {shown(schema)}, expected '{SCHEMA}'")
     fields.text("what")
-    opening, ends = _ids(fields, "opening"), _ids(fields, "ends")
-    longest, chat = fields.integer("longest", 1, 2**31), _chat(fields)
+    opening, closing = _ids(fields, "opening"), fields.integer_or_none("closing", 0, _LARGEST_ID)
+    ends, longest, chat = _ids(fields, "ends"), fields.integer("longest", 1, 2**31), _chat(fields)
+    least = fields.integer("least", 0, _MOST)
     given = [Fields(item, f"{where}: item {number}") for number, item in enumerate(fields.items("items"))]
     fields.end()
     items = tuple(_item(item, inputs, longest) for item in given)
-    return Continuations(opening, ends, longest, chat, items)
+    found = Continuations(opening, closing, ends, longest, chat, least, items)
+    if not min(found.said, 1) <= least <= found.said:
+        raise UserError(f"{where}: least is {least}, expected 1 to {found.said}, the number of tokens said")
+    return found
 
 
 def _item(fields: Fields, inputs: int, longest: int) -> Continuation:
     found = Continuation(
         item=fields.integer("item", 0, inputs - 1),
         prompt=fields.text("prompt"),
+        special=fields.boolean("special"),
         ids=_ids(fields, "ids"),
         said=_ids(fields, "said"),
+        unsure=_ids(fields, "unsure"),
         text=fields.text("text"),
     )
     fields.end()
     if not found.ids or len(found.ids) + len(found.said) > longest:
         raise fields.refuse("ids", list(found.ids), f"one at least, and with those said at most {longest}")
+    if list(found.unsure) != sorted({place for place in found.unsure if place < len(found.said)}):
+        raise fields.refuse("unsure", list(found.unsure), f"ascending places below {len(found.said)}")
     return found
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgedistill.bundling.fields import shown
 from edgedistill.bundling.strict_json import read_object, read_value
 from edgedistill.errors import UserError
-from edgedistill.evaluation.results_candidates import Latency
+from edgedistill.evaluation.results_candidates import Latency, Percentiles
 
 MEASUREMENT_SCHEMA = "edgedistill/measurement/2"
 MEASUREMENT_V1 = "edgedistill/measurement/1"
@@ -38,17 +38,32 @@ class GoldenResult(_Part):
     """None if an answer had another shape or was not finite."""
     passed: bool
     wrong: tuple[str, ...]
-    """A sentence for each wrong input."""
+    """A sentence for each wrong input, and one on all continuations together if too few of their tokens agree."""
     tokens: str
     """Whether the text gave the same token ids here: `same`, `other`, or why it was not checked."""
+    continued: Annotated[int, Field(ge=0)] | None = None
+    """For a model that generates text: how many tokens of the golden continuations are the most likely here too."""
+    continued_of: Positive | None = None
+    """Of how many."""
 
     @model_validator(mode="after")
     def _agrees(self) -> GoldenResult:
-        if self.passed is bool(self.wrong) or len(self.wrong) > self.items:
+        about_all = 1  # a sentence about all continuations
+        if self.passed is bool(self.wrong) or len(self.wrong) > self.items + about_all:
             raise ValueError(f"passed is {self.passed} with {len(self.wrong)} wrong inputs of {self.items}")
+        if (self.continued or 0) > (self.continued_of or 0):
+            raise ValueError(f"continued is {self.continued} of {self.continued_of}")
         if self.passed and (self.max_abs_diff is None or self.max_abs_diff > self.tolerance):
             raise ValueError(f"passed with max_abs_diff {self.max_abs_diff}, tolerance {self.tolerance}")
         return self
+
+
+class PromptSpeeds(_Part):
+    """Speed with prompts of one length."""
+
+    tokens: Positive
+    speeds: Mapping[str, Percentiles]
+    """The task's figures by name."""
 
 
 class Host(_Part):
@@ -86,6 +101,8 @@ class DeviceMeasurement(_Part):
     """The actual backend, as reported by the runtime."""
     golden: GoldenResult
     latency_ms: Latency | None
+    prompts: tuple[PromptSpeeds, ...] = ()
+    """For a model that generates text, shortest prompts first."""
     throughput_per_s: NotNegative | None
     load_ms: NotNegative | None
     peak_rss_mb: float | None

@@ -6,7 +6,7 @@ if nothing there beats it in the primary metric, median latency and size at once
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class DeviceRow:
     latency_ms: Latency | None
     load_ms: float | None
     peak_rss_mb: float | None
+    speeds: Mapping[str, float]
+    """Medians of the task's figures with the run's prompts, by name."""
     golden: str
     """`verified` by the run, `passed`, or what is wrong."""
     usable: bool
@@ -65,13 +67,13 @@ def merge(
     """
     places: dict[str, list[DeviceRow]] = {}
     for row in results.measured:
-        places.setdefault(results.hosts[row.host].place, []).append(_own(row, min_agreement))
+        places.setdefault(results.hosts[row.host].place, []).append(_own(row, results, min_agreement))
     for name, measurement in found:
         places.setdefault(measurement.place, []).append(_foreign(run, results, name, measurement))
     return [MachineFront(place, _with_front(rows, results)) for place, rows in places.items()]
 
 
-def _own(row: CandidateResult, min_agreement: float) -> DeviceRow:
+def _own(row: CandidateResult, results: Results, min_agreement: float) -> DeviceRow:
     verified = row.agreement_with_student >= min_agreement
     return DeviceRow(
         id=row.id,
@@ -84,6 +86,12 @@ def _own(row: CandidateResult, min_agreement: float) -> DeviceRow:
         latency_ms=row.latency_ms,
         load_ms=row.load_ms,
         peak_rss_mb=row.peak_rss_mb,
+        speeds=_medians(
+            (speed.name, speed.p50)
+            for prompt in row.prompts
+            if prompt.tokens == results.prompt_tokens
+            for speed in prompt.speeds
+        ),
         golden="verified" if verified else f"agreement {row.agreement_with_student:.4f} is below {min_agreement:g}",
         usable=verified,
     )
@@ -124,9 +132,19 @@ def _foreign(run: Path, results: Results, name: str, found: DeviceMeasurement) -
         latency_ms=found.latency_ms,
         load_ms=found.load_ms,
         peak_rss_mb=found.peak_rss_mb,
+        speeds=_medians(
+            (name, speed.p50)
+            for prompt in found.prompts
+            if prompt.tokens == results.prompt_tokens
+            for name, speed in prompt.speeds.items()
+        ),
         golden="passed" if found.golden.passed else found.golden.wrong[0],
         usable=found.golden.passed,
     )
+
+
+def _medians(figures: Iterable[tuple[str, float | None]]) -> dict[str, float]:
+    return {name: value for name, value in figures if value is not None}
 
 
 def _with_front(rows: Sequence[DeviceRow], results: Results) -> tuple[DeviceRow, ...]:

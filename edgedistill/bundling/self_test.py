@@ -6,20 +6,20 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
+from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill.bundling.continuations import Continuations
+from edgedistill.bundling.continuations import Continuation, Continuations
 from edgedistill.bundling.golden import Golden, first_wrong
 from edgedistill.bundling.layout import TOKENIZER, Bundle, describe_unlisted, judge_of, open_bundle
 from edgedistill.bundling.measurement import MEASUREMENT_SCHEMA, DeviceMeasurement, GoldenResult
 from edgedistill.contracts import registry
-from edgedistill.device.generation import GREEDY
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.isolation import environments
 from edgedistill.isolation.emulation.cpus import DEFAULT_CPU
@@ -27,6 +27,7 @@ from edgedistill.measuring.device_model import Cost, DeviceModel
 from edgedistill.measuring.emulated import emulated, refuse_options
 from edgedistill.measuring.latency import Timed, Timing, time_one
 from edgedistill.measuring.options import MeasureOptions
+from edgedistill.measuring.prompts import speeds_of, write_prompts
 from edgedistill.store.artifacts import write_json
 from edgedistill.store.progress import Progress
 from edgedistill.system.machine import describe
@@ -67,13 +68,13 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         with model.opened(scratch) as opened:
-            result = judge(opened.answers(golden.items), bundle, _said(opened, bundle.continuations))
+            result = judge(opened.answers(golden.items), bundle, _continued(opened, bundle.continuations))
             if result.passed and cpu is not None:
                 cost = opened.cost(golden.items, batch, facts.timed_length)
         if result.passed and cpu is None:
             given = scratch / "inputs.safetensors"
             golden.items.save(given)
-            timed = Timed("bundle", model, threads, batch, given)
+            timed = Timed("bundle", model, threads, batch, given, _prompts(bundle, batch, scratch))
             timing = time_one(timed, scratch, progress, min_seconds=asked.min_seconds, length=facts.timed_length)
     seen = timing or cost
     return DeviceMeasurement.model_validate(
@@ -91,6 +92,7 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
             "backend": opened.loaded.backend,
             "golden": result,
             "latency_ms": timing.summary() if timing else None,
+            "prompts": _paced(facts.task, timing) if timing else (),
             "throughput_per_s": timing.throughput_per_s if timing else None,
             "load_ms": timing.load_ms if timing else None,
             "peak_rss_mb": timing.peak_rss_mb if timing else None,
@@ -99,6 +101,24 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
             "counted_inputs": cost.inputs if cost else None,
             "date": time.strftime("%Y-%m-%d"),
         }
+    )
+
+
+def _prompts(bundle: Bundle, batch: int, scratch: Path) -> Mapping[int, Path]:
+    """Prompts from the golden inputs' tokens, for a task that is also timed on prompts."""
+    prompts = registry.task(bundle.facts.task).prompts
+    if prompts is None or bundle.continuations is None:
+        return {}
+    longest = bundle.continuations.longest
+    return write_prompts(prompts, bundle.golden.items, None, longest, batch, scratch / "prompts").files
+
+
+def _paced(task: str, timing: Timing) -> tuple[dict[str, object], ...]:
+    """Speeds on prompts, shortest first."""
+    prompts = registry.task(task).prompts
+    known = prompts.speeds if prompts is not None else ()
+    return tuple(
+        {"tokens": tokens, "speeds": speeds_of(known, phases)} for tokens, phases in sorted(timing.prompts_ms.items())
     )
 
 
@@ -116,22 +136,22 @@ def checked(found: DeviceMeasurement, out: Path | None) -> DeviceMeasurement:
     raise EdgedistillError(f"{found.candidate} under {found.runtime}: {found.golden.wrong[0]}{more}")
 
 
-def _said(opened: Opened, expected: Continuations | None) -> list[tuple[int, ...]]:
-    """The file's continuation of each golden prefix; none for a task that does not generate text."""
+def _continued(opened: Opened, expected: Continuations | None) -> list[list[int]]:
+    """The most likely token here in the place of each golden one; none for a task that does not generate text."""
     every = expected.items if expected is not None else ()
-    return [tuple(opened.say(continuation.ids, len(continuation.said), (), GREEDY)) for continuation in every]
+    return [opened.likeliest_tokens(continuation.ids, continuation.said) for continuation in every]
 
 
-def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ()) -> GoldenResult:
+def judge(answered: Answers, bundle: Bundle, continued: Sequence[Sequence[int]] = ()) -> GoldenResult:
     """Compare every golden input's token ids and answers with the expected ones.
 
     Args:
-        said: the continuation of each golden prefix.
+        continued: for each golden continuation, the most likely token here in the place of each of its tokens.
     """
     golden, own = bundle.golden, judge_of(bundle.facts)
     wrong: list[str] = []
     tokens, other = _tokens(golden, bundle)
-    parted = _parted(bundle, said)
+    parted = _parted(bundle, continued)
     worst: float | None = 0.0
     for number, text in enumerate(golden.texts):
         expected = golden.answers.of_items([number])
@@ -143,6 +163,13 @@ def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ())
             shown = text.text if len(text.text) <= _SHOWN else f"{text.text[:_SHOWN]}..."
             wrong.append(f"golden input {number} ({shown!r}) {fault}")
         worst = max(worst, off) if off is not None and worst is not None else None
+    expected_tokens = _flat(item.said for item in _items(bundle))
+    agreed = sum(map(eq, expected_tokens, _flat(continued)))
+    if bundle.continuations is not None and agreed < bundle.continuations.least:
+        wrong.append(
+            f"only {agreed} of {len(expected_tokens)} golden tokens are the most likely in their places here, expected "
+            f"at least {bundle.continuations.least}"
+        )
     return GoldenResult(
         items=len(golden.texts),
         tolerance=golden.tolerance,
@@ -150,16 +177,27 @@ def judge(answered: Answers, bundle: Bundle, said: Sequence[Sequence[int]] = ())
         passed=not wrong,
         wrong=tuple(wrong),
         tokens=tokens,
+        continued=agreed if expected_tokens else None,
+        continued_of=len(expected_tokens) or None,
     )
 
 
-def _parted(bundle: Bundle, said: Sequence[Sequence[int]]) -> dict[int, str]:
-    """The first difference of each continuation from the golden one, by golden input."""
-    expected = bundle.continuations.items if bundle.continuations is not None else ()
+def _items(bundle: Bundle) -> tuple[Continuation, ...]:
+    return bundle.continuations.items if bundle.continuations is not None else ()
+
+
+def _flat(lists: Iterable[Sequence[int]]) -> list[int]:
+    return [token for tokens in lists for token in tokens]
+
+
+def _parted(bundle: Bundle, continued: Sequence[Sequence[int]]) -> dict[int, str]:
+    """The first difference of each continuation from the golden one, by golden input, where the golden token is
+    certain."""
     found = {}
-    for continuation, tokens in zip(expected, said, strict=True):
+    for continuation, tokens in zip(_items(bundle), continued, strict=True):
         pairs = enumerate(zip(continuation.said, tokens, strict=True))
-        place = next((place for place, (wanted, given) in pairs if wanted != given), None)
+        differ = (place for place, (wanted, given) in pairs if wanted != given)
+        place = next((place for place in differ if place not in continuation.unsure), None)
         if place is not None:
             found[continuation.item] = (
                 f"continues differently: token {place} is {tokens[place]}, expected {continuation.said[place]}"
@@ -189,6 +227,8 @@ def _tokens(golden: Golden, bundle: Bundle) -> tuple[str, set[int]]:
     if find_spec("tokenizers") is None:
         return "not checked: the package tokenizers is not installed", set()
     if bundle.continuations is not None:
+        if not bundle.continuations.items:
+            return "not checked: there are no golden continuations", set()
         return _compared(partial(_other_prompts, bundle.continuations), bundle)
     return _compared(partial(_other_tokens, golden, column), bundle)
 
@@ -211,11 +251,11 @@ def _other_prompts(expected: Continuations, tokenizer_file: Path) -> set[int]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    return {
-        continuation.item
-        for continuation in expected.items
-        if expected.tokens(tokenizer.encode(continuation.prompt).ids) != continuation.ids
-    }
+
+    def encode(text: str, special: bool) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=special).ids)
+
+    return {item.item for item in expected.items if expected.tokens(encode, item) != item.ids}
 
 
 def _other_tokens(golden: Golden, column: str, tokenizer_file: Path) -> set[int]:

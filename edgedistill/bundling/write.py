@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from edgedistill.bundling.continuations import (
     Continuations,
     beginnings,
     chat_frame,
+    least_agreeing,
 )
 from edgedistill.bundling.facts import BUNDLE_SCHEMA, ComponentFacts, PortFacts
 from edgedistill.bundling.golden import (
@@ -32,6 +34,7 @@ from edgedistill.bundling.layout import FACTS, GOLDEN, LABELS, open_bundle, sha2
 from edgedistill.bundling.snippets import Snippet, write_continuing, write_snippets
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers
+from edgedistill.device.streaming import pieces
 from edgedistill.evaluation.results import Results, load_results
 from edgedistill.evaluation.results_candidates import CandidateResult
 from edgedistill.exporting.files import ModelFiles, read_files
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from edgedistill.store.records.files import MadeFiles, Verified
     from edgedistill.store.records.models import TrainedModel
 
+_logger = logging.getLogger(__name__)
 _WEIGHTS = (".safetensors", ".bin", ".pt")
 
 
@@ -114,6 +118,7 @@ def write_bundle(sources: BundleSources, folder: Path, scratch: Path) -> None:
         max_length=data.max_length if task.data.tokens else None,
         provenance=sources.provenance,
         golden=len(golden.items),
+        context=None if continuations is None else continuations.longest,
     )
     artifacts.write_text(folder / "MODEL_CARD.md", render_card(known))
     facts = _facts(results, row, sources)
@@ -191,41 +196,49 @@ def _continuations(
     Args:
         folder: folder with the tokenizer.
     """
-    from tokenizers.decoders import DecodeStream
-
     task = registry.task(sources.task.type)
     assert task.data.prompt is not None, "it continues texts"
     tokenizer, prompt = load_tokenizer(folder), task.data.prompt
     ends, longest = ends_of(tokenizer, folder), sources.data.max_length
     items = []
     with DeviceModel(files.opened, row.runtime, sources.task.type).opened(scratch) as opened:
-        for number, text, ids in beginnings(golden, tokenizer, prompt):
-            limit = min(SAID, longest - len(ids))
-            said = opened.sure_tokens(ids, limit, ends, 2 * golden.tolerance)
-            stream = DecodeStream(ids=list(ids), skip_special_tokens=True)
-            pieces = [stream.step(tokenizer.backend_tokenizer, token) for token in said]
-            items.append(Continuation(number, text, ids, tuple(said), "".join(piece for piece in pieces if piece)))
+        for start in beginnings(golden, tokenizer, prompt):
+            every = opened.greedy_with_leads(start.ids, min(SAID, longest - len(start.ids)), ends)
+            said = tuple(token for token, _ in every)
+            unsure = tuple(place for place, (_, lead) in enumerate(every) if lead <= 2 * golden.tolerance)
+            text = "".join(pieces(tokenizer.backend_tokenizer, start.ids, said))
+            items.append(Continuation(start.item, start.prompt, start.special, start.ids, said, unsure, text))
+    if not items:
+        _logger.warning(
+            "the bundle has no golden continuations: no beginning of a validation text encodes to the same tokens again"
+        )
     return Continuations(
         opening=tuple(prompt(tokenizer, "")),
+        closing=tokenizer.eos_token_id,
         ends=tuple(sorted(ends)),
         longest=longest_input(outline(task.model.auto_class(), load_config(folder, None))),
         chat=_chat(tokenizer),
+        least=least_agreeing(sum(len(item.said) for item in items), row.agreement_with_student),
         items=tuple(items),
     )
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str] | None:
-    """Tokens around a user message; None for a tokenizer without a chat template, or with one that rejects it."""
-    from jinja2 import TemplateError
+    """Text around a user message; None for a tokenizer without a chat template, or with one that rejects it."""
 
     def render(message: str) -> str:
         turns = [{"role": "user", "content": message}]
         return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
-    try:
-        return chat_frame(render) if tokenizer.chat_template is not None else None
-    except TemplateError:
+    if tokenizer.chat_template is None:
         return None
+    try:
+        frame, reason = chat_frame(render), "it does not write the same around every message"
+    except Exception as error:  # noqa: BLE001 - whatever a template raises
+        frame, reason = None, f"it fails on a single message: {type(error).__name__}: {error}"
+    if frame is None:
+        _logger.warning("the bundle's scripts cannot chat by the tokenizer's chat template: %s", reason)
+    return frame
 
 
 def _lines(golden: Golden) -> str:

@@ -20,28 +20,18 @@ def fronts(found: Sequence[MachineFront]) -> None:
     """One table per machine, since latencies of different machines must not be compared."""
     rows = [row for front in found for row in front.rows]
     metric = next((heading(row.validation.metric, row.validation.direction) for row in rows), "metric")
-    names = (
-        "",
-        "candidate",
-        "measured by",
-        "threads",
-        "MB",
-        metric,
-        "p50 ms",
-        "p95 ms",
-        "RSS MB",
-        "load ms",
-        "golden",
-    )
+    speeds = list(dict.fromkeys(name for row in rows for name in row.speeds))
+    numbers = ("threads", "MB", metric, "p50 ms", "p95 ms", *speeds, "RSS MB", "load ms")
+    names = ("", "candidate", "measured by", *numbers, "golden")
     for front in found:
-        table = new_table(front.machine, *names, right=range(3, 10))
+        table = new_table(front.machine, *names, right=range(3, 3 + len(numbers)))
         for row in front.rows:
-            table.add_row("*" if row.on_pareto_front else "", row.id, row.measured_by, *_device_row(row))
+            table.add_row("*" if row.on_pareto_front else "", row.id, row.measured_by, *_device_row(row, speeds))
         table.caption = f"* on this machine's Pareto front of {metric}, latency and size"
         standard_output().print(table)
 
 
-def _device_row(row: DeviceRow) -> list[str]:
+def _device_row(row: DeviceRow, speeds: Sequence[str]) -> list[str]:
     latency = row.latency_ms
     return [
         str(row.threads),
@@ -49,6 +39,7 @@ def _device_row(row: DeviceRow) -> list[str]:
         "-" if row.test is None else formatting.metric(row.test.value),
         ms(latency.p50 if latency else None),
         ms(latency.p95 if latency else None),
+        *(ms(row.speeds.get(name)) for name in speeds),
         "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.1f}",
         "-" if row.load_ms is None else f"{row.load_ms:.0f}",
         escape(row.golden),

@@ -51,7 +51,8 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
         "machine": found.place,
         "runtime": f"{found.runtime} {found.runtime_version}, {found.threads} thread(s), batch {found.batch}",
         "golden": f"all {golden.items} golden inputs agree (largest difference {worst}, allowed "
-        f"{golden.tolerance:.2g}); token ids: {golden.tokens}",
+        f"{golden.tolerance:.2g}); token ids: {golden.tokens}"
+        + (f"; continuations: {golden.continued} of {golden.continued_of} tokens" if golden.continued_of else ""),
     }
     if latency is None:
         rows |= _not_timed(found)
@@ -59,6 +60,7 @@ def device_measurement(found: DeviceMeasurement, file: Path) -> None:
         rows |= {
             "latency": f"p50 {ms(latency.p50)}  p90 {ms(latency.p90)}  p95 {ms(latency.p95)}  "
             f"p99 {ms(latency.p99)} ms, {latency.runs} runs",
+            **{f"prompt {own.tokens}": _paced(own.model_dump()["speeds"]) for own in found.prompts},
             "load": f"{formatting.fixed(found.load_ms, 1)} ms",
             "peak memory": "-" if found.peak_rss_mb is None else f"{found.peak_rss_mb:.1f} MB beyond an empty process",
         }

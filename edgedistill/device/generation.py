@@ -62,19 +62,37 @@ def generate_batch(
             logits = decoder.advance(np.where(ended, 0, chosen)[:, None], real)[:, -1]
 
 
-def sure_tokens(decoder: Decoder, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
-    """The greedy continuation of a prompt, up to the first token whose logit leads the next by no more than `lead`,
-    where another processor's rounding may choose differently."""
-    found = list[int]()
+def greedy_with_leads(
+    decoder: Decoder, prompt: Sequence[int], limit: int, ends: Collection[int]
+) -> Iterator[tuple[int, float]]:
+    """The tokens of a greedy continuation, each with the distance between its logit and the next largest: by how much
+    another processor's rounding may move them before it chooses differently.
+
+    Args:
+        prompt, limit, ends: as for `generate`.
+    """
     logits = _read(decoder, [prompt])[0]
-    while len(found) < limit:
+    for count in range(1, limit + 1):
         second, first = np.argpartition(logits, -2)[-2:]
-        if logits[first] - logits[second] <= lead or int(first) in ends:
-            break
-        found.append(int(first))
-        if len(found) < limit:
-            logits = decoder.advance(np.array([[first]], np.int64))[0, -1]
-    return found
+        if int(first) in ends:
+            return
+        yield int(first), float(logits[first] - logits[second])
+        if count < limit:
+            logits = _next(decoder, int(first))
+
+
+def likeliest_tokens(decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int]) -> Iterator[int]:
+    """The most likely token in the place of each of these, which follow the prompt one at a time, as if generated."""
+    logits = _read(decoder, [prompt])[0]
+    for count, token in enumerate(tokens, 1):
+        yield int(logits.argmax())
+        if count < len(tokens):
+            logits = _next(decoder, token)
+
+
+def _next(decoder: Decoder, token: int) -> Floats:
+    """(V,) logits after one more token of a single text."""
+    return np.asarray(decoder.advance(np.array([[token]], np.int64))[0, -1])
 
 
 def _read(decoder: Decoder, prompts: Sequence[Sequence[int]]) -> Floats:

@@ -170,13 +170,23 @@ class Opened:
         while (token := self.child.ask("say")["token"]) is not None:
             yield int(str(token))
 
-    def sure_tokens(self, prompt: Sequence[int], limit: int, ends: Collection[int], lead: float) -> list[int]:
-        """The greedy continuation of a prompt, as long as each token's logit leads the next by more than `lead`.
+    def greedy_with_leads(self, prompt: Sequence[int], limit: int, ends: Collection[int]) -> list[tuple[int, float]]:
+        """The tokens of a greedy continuation, each with its logit's distance from the next largest.
 
         Raises:
             EdgedistillError: it cannot be run.
         """
-        found = self.child.ask("sure", prompt=list(prompt), limit=limit, ends=sorted(ends), lead=lead)["tokens"]
+        found = self.child.ask("lead", prompt=list(prompt), limit=limit, ends=sorted(ends))["tokens"]
+        assert isinstance(found, list)
+        return [(int(token), float(lead)) for token, lead in found]
+
+    def likeliest_tokens(self, prompt: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        """The most likely token in the place of each of these, which follow the prompt.
+
+        Raises:
+            EdgedistillError: it cannot be run.
+        """
+        found = self.child.ask("follow", prompt=list(prompt), tokens=list(tokens))["tokens"]
         assert isinstance(found, list)
         return found
 

@@ -25,7 +25,7 @@ from edgedistill.device import own_process
 from edgedistill.device.answering import answer
 from edgedistill.device.counting import instructions_of_a_run
 from edgedistill.device.files import ComponentJson, of_json
-from edgedistill.device.generation import generate, sure_tokens
+from edgedistill.device.generation import generate, greedy_with_leads, likeliest_tokens
 from edgedistill.device.graphs import OpenedModel
 from edgedistill.device.sampling import Sampling
 from edgedistill.device.timing import Turns, batches_of
@@ -174,9 +174,13 @@ class Worker:
         assert self._said is not None, "begin comes first"
         return {"token": next(self._said, None)}
 
-    def sure(self, prompt: Sequence[int], limit: int, ends: Sequence[int], lead: float) -> dict[str, object]:
-        """The greedy continuation of a prompt, as far as it is certain (`device.generation.sure_tokens`)."""
-        return {"tokens": sure_tokens(self._decoder(), prompt, limit, ends, lead)}
+    def lead(self, prompt: Sequence[int], limit: int, ends: Sequence[int]) -> dict[str, object]:
+        """A greedy continuation with leads (`device.generation.greedy_with_leads`)."""
+        return {"tokens": list(greedy_with_leads(self._decoder(), prompt, limit, ends))}
+
+    def follow(self, prompt: Sequence[int], tokens: Sequence[int]) -> dict[str, object]:
+        """The most likely token in the place of each of these (`device.generation.likeliest_tokens`)."""
+        return {"tokens": list(likeliest_tokens(self._decoder(), prompt, tokens))}
 
     def make(self, job: Mapping[str, object]) -> dict[str, object]:
         """Export a target's files."""

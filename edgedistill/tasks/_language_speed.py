@@ -27,7 +27,8 @@ def prompts(items: Items, tokens: int, count: int) -> Items:
         NEXT: np.full_like(ids, NONE),
         BYTES: np.zeros_like(ids),
     }
-    return Items.of(items.columns, {name: list(rows) for name, rows in content.items()}, range(count), TOKENS)
+    kept = {name: list(rows) for name, rows in content.items() if name in items.columns}
+    return Items.of(items.columns, kept, range(count), TOKENS)
 
 
 def time_to_first(phases: Mapping[str, Floats]) -> Floats:

@@ -53,7 +53,7 @@ def test_the_script_agrees_in_node_and_notices_what_differs(bundle, known):
     (bundle / "node_modules").symlink_to(browser.node_modules(), target_is_directory=True)
     command = ["node", str(bundle / "examples" / "run.mjs")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "all 3 golden continuations agree\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "all 3 golden continuations agree: 60 of 60 tokens\n"), done.stderr
     told = subprocess.run([*command, PROMPTS[0]], capture_output=True, text=True, check=False).stdout
     assert told.startswith(known.items[0].text)
     chat = [sys.executable, "-P", str(bundle / "examples" / "run.py"), "Hi", "--chat", "--max-tokens", "24"]
@@ -66,4 +66,14 @@ def test_the_script_agrees_in_node_and_notices_what_differs(bundle, known):
     (bundle / CONTINUATIONS).write_text(json.dumps(content))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "golden input 1 (Lily and Tom) continues differently\n"
+    assert done.stderr == "golden input 1 (Lily and Tom) continues differently at token 0\n"
+    content["items"][1] |= {"unsure": [0, 1]}
+    (bundle / CONTINUATIONS).write_text(json.dumps(content))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "all 3 golden continuations agree: 40 of 42 tokens\n"), done.stderr
+    (bundle / CONTINUATIONS).write_text(json.dumps(content | {"least": 41}))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "only 40 of 42 golden tokens are the most likely in their places, expected at least 41" in done.stderr
+    long = subprocess.run([*command, "a dog and " * 300], capture_output=True, text=True, check=False)
+    assert (long.returncode, long.stdout) == (2, "")
+    assert "tokens, expected 1 to 511" in long.stderr
