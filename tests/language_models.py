@@ -100,17 +100,18 @@ def golden_of(file: Path) -> Continuations:
     return Continuations((1,), 2, (2,), 512, ("<user>", "\n<say>"), said - 2, tuple(items))
 
 
-def write_bundle(file: Path, known: Continuations, place: Path) -> Path:
-    """As much of a bundle of that file as its scripts read."""
+def write_bundle(file: Path, known: Continuations, place: Path, runtime: str = "onnxruntime", name: str = "") -> Path:
+    """As much of a bundle of that file, under that name, as its scripts read."""
     shutil.copytree(file.parent.parent, place)
+    opened = (place / "onnx" / "model.onnx").rename(place / "onnx" / (name or "model.onnx"))
     inputs = tuple(PortFacts(name, "int64", None) for name in ("input_ids", "attention_mask"))
-    component = ComponentFacts(((None, "onnx/model.onnx"),), inputs, (PortFacts("logits", "float32", None),))
+    component = ComponentFacts(((None, f"onnx/{opened.name}"),), inputs, (PortFacts("logits", "float32", None),))
     snippet = Snippet(
         recipe="stories",
-        candidate="teacher/onnx/fp32/onnxruntime",
-        runtime="onnxruntime",
-        runtime_reference="",
-        driver="",
+        candidate=f"teacher/onnx/fp32/{runtime}",
+        runtime=runtime,
+        runtime_reference="edgedistill.runtimes.onnxruntime:RUNTIME",
+        driver="edgedistill.tasks._language_driver",
         components={"model": component},
         text=True,
         pair=False,

@@ -45,9 +45,9 @@ def run(tmp_path_factory):
         ],
         "control": False,
         "export": {"targets": ["onnx"], "teacher": False},
-        "quantize": [{"precision": "fp32"}],
+        "quantize": [{"precision": "fp32"}, {"precision": "int8-dynamic"}],
         "measure": {"min_seconds": 0.1},
-        "select": {"limits": {"drop": 0.9}, "prefer": "size"},
+        "select": {"limits": {"drop": 0.9}, "prefer": "metric"},
     }
     edgedistill.run(write_recipe(recipe, folder), out=folder / "run")
     return folder / "run"
@@ -80,11 +80,31 @@ def test_run_model_bundle_and_script_say_the_same(run, bundle):
 def test_the_bundle_tests_itself_by_its_continuations(bundle):
     found = edgedistill.measure(bundle, options=MeasureOptions(min_seconds=0.05))
     assert (found.golden.passed, found.golden.tokens) == (True, "same")
+    assert found.golden.continued == found.golden.continued_of
+    assert [prompt.tokens for prompt in found.prompts] == [16, 128, 512]
+    assert all(min(speed.p50 for speed in prompt.speeds.values()) > 0 for prompt in found.prompts)
     content = json.loads((bundle / CONTINUATIONS).read_text())
     assert len(content["items"]) == 8
-    assert sum(len(item["said"]) for item in content["items"]) > 100
+    assert sum(len(item["said"]) - len(item["unsure"]) for item in content["items"]) > 100
     done = subprocess.run([sys.executable, str(bundle / "examples" / "run.py")], capture_output=True, text=True)
-    assert done.stdout == "all 8 golden continuations agree\n", done.stderr
+    assert done.stdout.startswith("all 8 golden continuations agree: "), done.stderr
+
+
+def test_a_quantized_file_is_tested_by_its_continuations_too(run, tmp_path):
+    quantized = edgedistill.bundle(run, candidate="r1/onnx/int8-dynamic/onnxruntime", out=tmp_path / "bundle")
+    content = json.loads((quantized / CONTINUATIONS).read_text())
+    total = sum(len(item["said"]) for item in content["items"])
+    assert total > 100
+    assert content["least"] > total / 2
+    found = edgedistill.measure(quantized, options=MeasureOptions(min_seconds=0.05))
+    assert (found.golden.continued, found.golden.continued_of) == (total, total)
+    for item in content["items"]:  # what a file says that ignores its cache
+        item |= {"said": [7] * len(item["said"]), "unsure": list(range(len(item["said"])))}
+    (quantized / CONTINUATIONS).unlink()
+    (quantized / CONTINUATIONS).write_text(json.dumps(content))
+    write_hashes(quantized)
+    with pytest.raises(EdgedistillError, match=f"of {total} golden tokens are the most likely in their places here"):
+        edgedistill.measure(quantized)
 
 
 def test_what_goes_on_otherwise_or_is_read_otherwise_is_noticed(bundle):

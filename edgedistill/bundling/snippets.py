@@ -134,21 +134,18 @@ def write_snippets(snippet: Snippet, folder: Path, templates: str | None) -> Non
 
 
 def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> None:
-    """Write `examples/run.py` for a language model run by ONNX Runtime and, if transformers.js can load the file,
-    `run.mjs` and the page `index.html`, which use transformers.js."""
+    """Write `examples/run.py` for a language model, with ONNX Runtime or through edgedistill, and, if transformers.js
+    can load the file, `run.mjs` and the page `index.html`, which use transformers.js."""
     from edgedistill.system.templates import text_templates
 
     environment = text_templates(_OWN_TEMPLATES)
-    facts: dict[str, object] = {
-        "recipe": snippet.recipe,
-        "candidate": snippet.candidate,
-        "file": snippet.opened[0][1],
-        "output": snippet.output,
-    }
+    names = ("recipe", "candidate", "runtime", "runtime_reference", "driver", "files", "output")
+    facts: dict[str, object] = {name: getattr(snippet, name) for name in names}
     loaded = client_name(snippet.opened[0][1])
+    facts |= {"file": snippet.opened[0][1], "native": snippet.onnx_format}
     facts |= {"chat": known.chat is not None, "loaded": loaded}
-    names = {"run.py": "continue.py", "run.mjs": "continue.mjs", "index.html": "continue.html"}
-    for name, template in names.items():
+    templates = {"run.py": "continue.py", "run.mjs": "continue.mjs", "index.html": "continue.html"}
+    for name, template in templates.items():
         if name == "run.py" or loaded is not None:
             write_text(folder / "examples" / name, environment.get_template(f"{template}.jinja").render(s=facts))
 

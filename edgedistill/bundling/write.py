@@ -143,7 +143,7 @@ def _write_examples(
     continuations: Continuations | None,
     folder: Path,
 ) -> None:
-    """Scripts that run the model directly if it uses ONNX Runtime, and otherwise through edgedistill."""
+    """Scripts that run the model directly if ONNX Runtime opens it, and otherwise through edgedistill."""
     snippet = Snippet(
         recipe=recipe,
         candidate=row.id,
@@ -155,7 +155,7 @@ def _write_examples(
         pair="text_pair" in data.columns,
         max_length=data.max_length,
     )
-    if continuations is not None and snippet.native and len(components) == 1:
+    if continuations is not None and len(components) == 1:
         write_continuing(snippet, continuations, folder)
     else:
         write_snippets(snippet, folder, task.snippets)

@@ -174,6 +174,25 @@ def test_the_script_answers_a_chat_as_it_is_framed(folder, stories_file):
     assert done.stdout == whole.removeprefix(tokenizer.decode(ids, skip_special_tokens=True)) + "\n", done.stderr
 
 
+def test_an_onnx_file_chosen_for_another_runtime_has_the_same_script(stories_file, known, folder, tmp_path):
+    other = write_bundle(stories_file, known, tmp_path / "other", runtime="browser")
+    own, script = (place / "examples" / "run.py" for place in (folder, other))
+    assert script.read_text() == own.read_text().replace("fp32/onnxruntime", "fp32/browser")
+
+
+def test_a_file_that_onnx_runtime_does_not_open_is_continued_through_edgedistill(stories_file, known, folder, tmp_path):
+    other = write_bundle(stories_file, known, tmp_path / "other", runtime="its-own", name="model.bin")
+    words = (PROMPTS[0], "--max-tokens", "12", "--temperature", "2.0", "--seed", "7")
+    expected = run(folder, *words).stdout
+    for name in ("edgedistill", "jinja2"):
+        (tmp_path / "block" / f"{name}.py").unlink()
+    command = [sys.executable, "-P", str(other / "examples" / "run.py")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "block"), *sys.path])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == "all 3 golden continuations agree: 60 of 60 tokens\n", done.stderr
+    assert subprocess.run([*command, *words], capture_output=True, text=True, env=environment).stdout == expected
+
+
 def test_a_text_that_is_too_long_for_the_script_is_refused(folder):
     done = run(folder, "a dog and " * 300)
     assert (done.returncode, done.stdout) == (2, "")
