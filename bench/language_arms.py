@@ -50,6 +50,8 @@ class Given:
     """Per round; none: the recipe's."""
     signals_teacher: Path | None = None
     """A model's folder; None: the first round of `books`."""
+    teacher_note: str = ""
+    """Which SmolLM2 the teacher is."""
 
     @property
     def store(self) -> Path:

@@ -4,8 +4,9 @@
     python -m bench.language_models --part books speed file16 books-signals books-rounds --out DIR --data BOOKS \\
         --teacher FOLDER
 
-BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is SmolLM2-135M. Each part
-can be run apart, and resumes where it was killed; the table and the goals are of all parts that have been run in DIR.
+BOOKS holds train, validation and test.parquet (`text`, `book`, whole books held out), FOLDER is a SmolLM2 of 135M
+parameters (`--teacher-note` says in the table which one, since figures depend on its training and precision). Each
+part can be run apart, and resumes where it was killed; the table and the goals are of all parts run in DIR.
 `file16` reads what `books` made and trains its best student's shape without a teacher; `books-signals` trains the last
 round's student anew on few rows; `books-rounds` both, so that all of its arms run on the same machine. Rows are evenly
 spread over their split.
@@ -50,7 +51,7 @@ from bench.language_arms import (
 from bench.language_file16 import file16
 from bench.language_rounds import rounds_of_books, rounds_of_stories, stories_recipe
 from bench.language_signals import signals_of_books, signals_of_stories
-from bench.record import Goal, record
+from bench.record import Goal, circumstances, record
 from bench.trees import Tree, mapping, mappings
 from edgedistill import EvaluatedRun, Results
 
@@ -129,9 +130,11 @@ def _table(
     results: Results, given: Given, name: str, found: EvaluatedRun | None = None, tree: Tree | None = None
 ) -> list[Tree]:
     """Teacher, rounds, controls and files."""
-    rows = [row(name, "teacher", parameters=results.teacher.parameters, **{CI: cell(results.teacher.test)})]
+    note = given.teacher_note if name == "books" else ""
+    known: Tree = {"parameters": results.teacher.parameters, CI: cell(results.teacher.test), "note": note or None}
+    rows = [row(name, "teacher", **known)]
     for round_ in results.rounds:
-        known: Tree = {"parameters": round_.parameters, "seconds": round_.train_seconds}
+        known = {"parameters": round_.parameters, "seconds": round_.train_seconds}
         if found is not None and tree is not None:
             known = {**trained(found, round_.id), "tokens": passes(tree, round_.id) * tokens(found, round_.id)}
         gained = round_.gain and with_interval(round_.gain.value, round_.gain.low, round_.gain.high, "+")
@@ -196,6 +199,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", nargs=2, type=int, default=[])
     parser.add_argument("--learning-rates", nargs=2, type=float, default=[])
     parser.add_argument("--signals-teacher", type=Path)
+    parser.add_argument("--teacher-note", default="")
     given = parser.parse_args()
     rows = dict(zip((*SPLITS, "speed", "signals", "rounds"), given.rows, strict=True))
     places = (given.out.resolve(), given.data.resolve(), given.teacher.resolve())
@@ -208,12 +212,13 @@ def main() -> None:
         tuple(given.batch_sizes),
         tuple(given.learning_rates),
         given.signals_teacher and given.signals_teacher.resolve(),
+        given.teacher_note,
     )
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in given.part:
         found = PARTS[name](asked)
         partial = asked.out / f"{name}.json.part"
-        partial.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        partial.write_text(json.dumps(asdict(found) | circumstances(NAME)), encoding="utf-8")
         os.replace(partial, asked.out / f"{name}.json")
         record(NAME, *_so_far(asked.out))
 
@@ -226,11 +231,12 @@ def _epochs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return (each[0], each[1]), (each[2], each[3])
 
 
-def _so_far(out: Path) -> tuple[list[Tree], list[Goal]]:
-    """Rows and goals of all parts that have been run."""
-    files = [out / f"{name}.json" for name in PARTS if (out / f"{name}.json").is_file()]
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return [line for part in found for line in part["rows"]], [Goal(**goal) for part in found for goal in part["goals"]]
+def _so_far(out: Path) -> tuple[list[Tree], list[Goal], Tree]:
+    """Rows and goals of all parts that have been run, and the command, date and machine of each."""
+    files = {name: out / f"{name}.json" for name in PARTS if (out / f"{name}.json").is_file()}
+    found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+    rows = [line for part in found.values() for line in part.pop("rows")]
+    return rows, [Goal(**goal) for part in found.values() for goal in part.pop("goals")], {"parts": found}
 
 
 if __name__ == "__main__":

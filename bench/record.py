@@ -47,11 +47,7 @@ def record(
     for goal in goals:
         console.print(f"{'met   ' if goal.met else 'MISSED'} {goal.goal}: {goal.measured}")
     content = {
-        "command": " ".join(
-            ["python -m", _program(name), *("PLACE" if "/" in argument else argument for argument in sys.argv[1:])]
-        ),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "environment": {**describe(), "versions": versions()},
+        **circumstances(name),
         "rows": list(rows),
         "goals": [asdict(goal) for goal in goals],
         **(further or {}),
@@ -60,6 +56,16 @@ def record(
     partial = RESULTS / f"{name}.json.partial"
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(RESULTS / f"{name}.json")
+
+
+def circumstances(name: str) -> dict[str, object]:
+    """The command, the date and the machine."""
+    given = ("PLACE" if "/" in argument else argument for argument in sys.argv[1:])
+    return {
+        "command": " ".join(["python -m", _program(name), *given]),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "environment": {**describe(), "versions": versions()},
+    }
 
 
 def _program(name: str) -> str:
