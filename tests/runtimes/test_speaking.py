@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import queue
 import random
 import shutil
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from language_models import PROMPTS, TEACHER, golden_of, write_bundle
@@ -15,6 +19,7 @@ from transformers import AutoTokenizer
 from edgedistill.bundling.continuations import CONTINUATIONS
 from edgedistill.isolation import environments
 from edgedistill.runtimes import browser
+from edgedistill.runtimes._browser.chromium import Chromium
 from edgedistill.runtimes._browser.speaking import speaking
 
 absent = environments.missing_beside(browser.PACKAGES)
@@ -78,3 +83,51 @@ def test_the_script_agrees_in_node_and_notices_what_differs(bundle, known):
     long = subprocess.run([*command, "a dog and " * 300], capture_output=True, text=True, check=False)
     assert (long.returncode, long.stdout) == (2, "")
     assert "tokens, expected 1 to 511" in long.stderr
+
+
+DRIVE = """<!doctype html><iframe src="/bundle/examples/index.html"></iframe><script type="module">
+const frame = document.querySelector("iframe");
+const of = (id) => frame.contentDocument?.getElementById(id);
+const until = async (done) => { while (!done()) await new Promise((next) => setTimeout(next, 50)); };
+const said = [];
+await until(() => of("state")?.textContent === "ready");
+for (const [text, chat] of [["Once upon", false], ["Hi", true], ["a dog and ".repeat(300), false]]) {
+  of("text").value = text;
+  of("chat").checked = chat;
+  of("go").click();
+  await until(() => !of("go").disabled);
+  said.push([of("text").value, of("state").textContent]);
+}
+await fetch("/said", { method: "POST", body: JSON.stringify(said) });
+</script>"""
+
+
+def test_the_page_continues_answers_a_chat_and_says_what_is_too_long(bundle):
+    (bundle / "node_modules").symlink_to(browser.node_modules(), target_is_directory=True)
+    (bundle.parent / "drive.html").write_text(DRIVE)
+    told: queue.Queue[list[list[str]]] = queue.Queue()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_POST(self):
+            told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(bundle.parent)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    chromium = Chromium(f"http://127.0.0.1:{server.server_port}/drive.html")
+    try:
+        (text, state), (chat, _), (long, refused) = told.get(timeout=300)
+    finally:
+        chromium.close()
+        server.shutdown()
+    assert text.startswith("Once upon")
+    assert len(text) > 30
+    assert state == "ready"
+    assert chat.startswith("Hi\n\n")
+    assert len(chat) > 5
+    assert long == "a dog and " * 300
+    assert "tokens, expected at most 511" in refused
