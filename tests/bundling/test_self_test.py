@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers import move_smallest
+from tokenizers import Tokenizer
 
 import edgedistill
 from edgedistill import MeasureOptions
 from edgedistill.bundling import self_test
+from edgedistill.bundling.continuations import Continuation, Continuations
 from edgedistill.bundling.golden import first_wrong, largest_tolerance, spread_by_length, tolerance
-from edgedistill.bundling.layout import sha256
+from edgedistill.bundling.layout import open_bundle, sha256
 from edgedistill.bundling.measurement import load_measurement
+from edgedistill.bundling.self_test import judge
 from edgedistill.contracts.answers import Answers
 from edgedistill.errors import EdgedistillError, UserError
 from edgedistill.isolation import environments
@@ -216,3 +221,44 @@ def test_under_the_emulated_arm_build(bundle, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "all 32 golden inputs agree" in done.stdout
     assert "not timed: the runtime is emulated" in done.stdout
+
+
+@pytest.fixture
+def continuing(bundle):
+    """The bundle as if its model generated text: two continuations of ten tokens, three of them unsure."""
+    opened = open_bundle(bundle)
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    items = [
+        Continuation(number, prompt, True, tuple(tokenizer.encode(prompt).ids), tuple(range(10)), unsure, "")
+        for number, prompt, unsure in ((2, "one", (3, 4)), (5, "two", (9,)))
+    ]
+    return replace(opened, continuations=Continuations((), None, (), 64, None, 18, tuple(items)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "agreed", "wrong"),
+    [
+        ({}, 20, []),
+        ({(0, 3): 7, (1, 9): 7}, 18, []),
+        ({(0, 5): 7}, 19, ["golden input 2 .* continues differently: token 5 is 7, expected 5"]),
+        ({(0, 3): 7, (0, 4): 7, (1, 9): 7}, 17, ["only 17 of 20 golden tokens .* here, expected at least 18"]),
+    ],
+)
+def test_golden_tokens_agree_where_they_are_certain_and_on_the_whole(continuing, changed, agreed, wrong):
+    here = [list(range(10)), list(range(10))]
+    for (item, place), token in changed.items():
+        here[item][place] = token
+    found = judge(continuing.golden.answers, continuing, here)
+    assert (found.continued, found.continued_of, found.tokens) == (agreed, 20, "same")
+    assert found.passed is not bool(wrong)
+    assert len(found.wrong) == len(wrong)
+    for told, words in zip(found.wrong, wrong, strict=True):
+        assert re.search(words, told)
+
+
+def test_a_bundle_without_any_continuation_says_that_tokens_were_not_checked(continuing):
+    empty = replace(continuing, continuations=replace(continuing.continuations, least=0, items=()))
+    found = judge(continuing.golden.answers, empty)
+    assert found.passed
+    assert found.tokens == "not checked: there are no golden continuations"
+    assert (found.continued, found.continued_of) == (None, None)
