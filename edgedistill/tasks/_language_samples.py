@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,13 @@ def _texts(rows: Mapping[str, Sequence[object]], encoder: Encoder, tokenizer: Pr
 
 
 def _first_words(text: str) -> str:
-    """Cut at a word; the first half of a short text."""
+    """The beginning of a text, or the first half of a short one, cut after its last whole word if it has one."""
     most = min(_CHARACTERS, max(1, len(text) // 2))
-    return text[:most] if len(text) == most or text[most].isspace() else text[:most].rsplit(None, 1)[0]
+    beginning = text[:most]
+    if len(text) == most or text[most].isspace():
+        return beginning
+    words = re.match(r".*\S(?=\s)", beginning, re.DOTALL)
+    return words[0] if words else beginning
 
 
 def text(tokens: Sequence[int], said: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
