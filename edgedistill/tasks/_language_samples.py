@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgedistill.contracts.samples import Beginnings, Samples
 from edgedistill.contracts.task import Encoder
 from edgedistill.tasks._language_chat import rendered
-from edgedistill.tasks._language_data import COMPLETION, MESSAGES, PROMPT, TEXT
+from edgedistill.tasks._language_documents import COMPLETION, MESSAGES, PROMPT, TEXT
 from edgedistill.tasks._language_prompt import opening
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _texts(rows: Mapping[str, Sequence[object]], encoder: Encoder, tokenizer: Pr
     named = encoder.columns
     if MESSAGES in named:
         chats = (rendered(tokenizer, messages) for messages in rows[named[MESSAGES]])
-        return [text[: spans[-1][0]] for text, spans in chats]
+        return [text[: replies[-1].whole[0]] for text, replies in chats]
     if COMPLETION in named:
         return [str(text) for text in rows[named[PROMPT]]]
     return [_first_words(str(text)) for text in rows[named[TEXT]]]
