@@ -120,6 +120,7 @@ def turns(*said):
 def parts(template, chat):
     """(what is asked, its content) of each reply."""
     text, replies = rendered(tokenizer(template), chat)
+    assert all(sorted(places) == places for r in replies for places in [[r.whole[0], *r.content, r.whole[1]]])
     return [(text[slice(*reply.whole)], text[slice(*reply.content)]) for reply in replies]
 
 
@@ -154,7 +155,7 @@ def test_a_reply_begins_where_it_is_asked_for(template):
     assert [text[: reply.whole[0]] for reply in replies] == [asked(tokenizer(template), chat[:n]) for n in (1, 3)]
 
 
-SAID = st.text(st.characters(exclude_categories=("Cs",)), max_size=12).filter(lambda text: "think>" not in text)
+SAID = st.text(max_size=12).filter(lambda text: "think>" not in text)
 
 
 @given(template=st.sampled_from(sorted(TEMPLATES)), said=st.lists(SAID, min_size=4, max_size=4))
