@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,69 @@ def test_a_round_is_trained_and_judged_by_what_a_plain_loop_finds(recipe, tmp_pa
     student, control = (JUDGE.metrics["bits_per_byte"].score(found.said(name), references) for name in found.models[1:])
     assert scores["bits_per_byte"] < student < 6
     assert control != student
+
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{{ m.content }}{{ eos_token if m.role == 'assistant' else '\\n' }}"
+    "{% endfor %}"
+)
+"""Of a chat as a story of which the assistant tells every other part."""
+
+
+def replies(text, form):
+    """(row, its whole text, spans of what is asked there, bytes that count) of a story."""
+    words = text.split(" ")
+    parts = [" ".join(words[i : i + 12]) for i in range(0, 36, 12)] + [" ".join(words[36:44])]
+    if form == "completion":
+        prompt, completion = " ".join(parts[:3]), " " + parts[3]
+        whole = f"<s>{prompt}{completion}</s>"
+        return {"prompt": prompt, "completion": completion}, whole, [(len(prompt) + 3, len(whole))], completion
+    chat = [{"role": role, "content": part} for role, part in zip(["user", "assistant"] * 2, parts, strict=True)]
+    whole = "<s>{}\n{}</s>{}\n{}</s>".format(*parts)
+    spans = [(whole.index(part), whole.index(part) + len(part)) for part in (f"{parts[1]}</s>", f"{parts[3]}</s>")]
+    return {"messages": chat}, whole, spans, parts[1] + parts[3]
+
+
+def asked_by_hand(text, spans, length):
+    """(nats of the tokens in these spans, their ids), each read with up to `length` tokens that end with the last."""
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER / "teacher")
+    model = AutoModelForCausalLM.from_pretrained(FOLDER / "teacher", dtype=torch.float32)
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, places = torch.tensor(found["input_ids"]), found["offset_mapping"]
+    own = [n for n, (a, b) in enumerate(places) if any(first <= a and b <= end for first, end in spans)]
+    start = max(0, len(ids) - 1 - length)
+    with torch.no_grad():
+        log_p = model(ids[None, start:-1]).logits[0].log_softmax(-1)
+    return [-float(log_p[n - 1 - start, ids[n]]) for n in own], ids[own].tolist()
+
+
+@pytest.mark.parametrize(("form", "length"), [("completion", 60), ("messages", 256)])
+def test_of_prompts_and_chats_only_the_replies_are_trained_and_judged(recipe, tmp_path, form, length):
+    stories = {split: [replies(text, form) for text in texts(split, 4, 400)] for split in ("train", "test")}
+    for split, own in (stories | {"validation": stories["test"]}).items():
+        write_jsonl(tmp_path / f"{split}.jsonl", [row for row, _, _, _ in own])
+    shutil.copytree(FOLDER / "teacher", tmp_path / "teacher")
+    (tmp_path / "teacher" / "chat_template.jinja").write_text(TEMPLATE)
+    recipe["teacher"]["model"] = str(tmp_path / "teacher")
+    names = ["messages"] if form == "messages" else ["prompt", "completion"]
+    recipe["data"] |= {"max_length": length, "columns": {name: name for name in names}}
+    recipe["control"] = False
+    (round_,) = recipe["rounds"]
+    round_["student"]["layers"] = 5  # the teacher itself, until its first step
+    round_["stages"] = [round_["stages"][0]]
+    found = edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
+    references, teacher = found.references(), found.said("teacher")
+    expected = {
+        split: [asked_by_hand(text, spans, length) for _, text, spans, _ in own] for split, own in stories.items()
+    }
+    assert references.values["token"].tolist() == [token for _, ids in expected["test"] for token in ids]
+    counted = sum(len(own.encode()) for _, _, _, own in stories["test"])
+    assert references.values["next_bytes"].sum() == counted
+    bits = sum(sum(nats) for nats, _ in expected["test"]) / np.log(2)
+    assert JUDGE.metrics["bits_per_byte"].score(teacher, references) == pytest.approx(bits / counted, rel=1e-5)
+    (epoch,) = found.training("r1").epochs  # of one step
+    assert epoch.loss == pytest.approx(np.mean([n for nats, _ in expected["train"] for n in nats]), rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,13 @@ from edgedistill.vocabulary.projection import project
 TASK = registry.task("text-generation")
 KEPT, WINDOW = 400, 12
 TEXT = {"text": [" ".join(TEXTS[i : i + 3]) for i in range(0, 15, 3)]}
+REPLIES = {"prompt": TEXT["text"][:4], "completion": [" " + text for text in TEXT["text"][1:]]}
 
 
-def encoder(tokenizer) -> Encoder:
+def encoder(tokenizer, rows) -> Encoder:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|start|>", eos_token="<|end|>")
-    return Encoder({"text": "text"}, fast, {}, WINDOW, registry.task_as("text-generation", "bits_per_byte", {}))
+    spec = registry.task_as("text-generation", "bits_per_byte", {})
+    return Encoder({name: name for name in rows}, fast, {}, WINDOW, spec)
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +48,20 @@ def teacher():
     return tiny(vocab_size=720, bos_token_id=None, eos_token_id=None, initializer_range=0.2)
 
 
+def projector_of(teacher, rows) -> Projector:
+    tokenizers = pair(KEPT)
+    own, trimmed = (encoder(tokenizer, rows) for tokenizer in (tokenizers.whole, tokenizers.smaller))
+    return Projector(teacher, TASK, Dataset.from_dict(rows), own, trimmed, tokenizers.re_encoding)
+
+
 @pytest.fixture(scope="module")
 def projector(teacher):
-    tokenizers = pair(KEPT)
-    rows = Dataset.from_dict(TEXT)
-    return Projector(
-        teacher, TASK, rows, encoder(tokenizers.whole), encoder(tokenizers.smaller), tokenizers.re_encoding
-    )
+    return projector_of(teacher, TEXT)
 
 
 def recorded(projector, folder, **form):
     """The shards of all items."""
-    items = TASK.data.encode(TEXT, projector.trimmed)
+    items = TASK.data.encode(projector.rows[:], projector.trimmed)
     counts = TASK.data.references(items).counts(len(items))
     recorder = DistributionRecorder(projector.model, TASK, Progress(), "", **form)
 
@@ -72,7 +76,7 @@ def recorded(projector, folder, **form):
 def one_by_one(projector):
     """(log-probabilities, whether known) of every decision, the teacher asked about every row by itself."""
     re_encoding, model = projector.re_encoding, projector.model
-    own, trimmed = (TASK.data.sequences(TEXT, encoder) for encoder in (projector.own, projector.trimmed))
+    own, trimmed = (TASK.data.sequences(projector.rows[:], encoder) for encoder in (projector.own, projector.trimmed))
 
     def says(context) -> torch.Tensor:
         with torch.no_grad():
@@ -102,6 +106,22 @@ def test_every_decision_is_taught_by_the_teachers_own_reading_of_its_window(proj
     assert (facts.decisions, facts.untaught) == (len(why), int((~taught(files)).sum()))
     assert (facts.spanned, facts.unknown) == (int((why == SPANNED).sum()), int((why == UNKNOWN).sum()))
     assert 0 < facts.untaught < 0.5 * len(why)
+
+
+def test_windows_that_overlap_are_read_with_what_they_share(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgedistill.signals.recording.SHARD_DECISIONS", 50)
+    replies = projector_of(teacher, REPLIES)
+    whole = TASK.data.sequences(REPLIES, replies.trimmed)
+    reached = [int(whole.after[whole.item == item].max()) for item in range(len(whole.example))]
+    pairs = [n for n in range(1, len(reached)) if whole.example[n] == whole.example[n - 1]]
+    assert any(whole.first[n] <= reached[n - 1] for n in pairs)
+    files = recorded(replies, tmp_path)
+    assert len(files) > 1
+    expected = list(one_by_one(replies))
+    assert [one == TAUGHT_SO for one in Shards.of(files, TAUGHT).every()] == [known for _, known in expected]
+    np.testing.assert_allclose(
+        Shards.of(files).every(), torch.stack([log_p for log_p, _ in expected]).numpy(), atol=2e-3
+    )
 
 
 def test_it_goes_on_from_the_shards_that_are_there(projector, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Columns of a language model's items, decisions and references. Numpy only.
 
-A document is its tokens t0 ... tn. Its items are consecutive, non-overlapping windows of the inputs t0 ... t(n-1). At
-every position the decision is the *next* token, which at a window's last position is the first of the next window. So
-every token is predicted exactly once, from the part of its window before it.
+A document is its tokens t0 ... tn. Its items are windows of the inputs t0 ... t(n-1) (`_language_windows`). At every
+position the decision is the *next* token, which at a window's last position is the token after the window. So every
+token is predicted exactly once, from the part of its window before it; in windows that overlap, only one predicts it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TOKENS, MASK = "input_ids", "attention_mask"
 NEXT = "next_token"
 """Id of the next token; `NONE` if it is not a target."""
 BYTES = "next_bytes"
-"""UTF-8 bytes of text that this token adds; 0 for special tokens."""
+"""UTF-8 bytes of the data's own text that this token adds; 0 for what the tokenizer or a chat template adds."""
 NONE = -100
 
 TOKEN = "token"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgedistill.contracts.samples import Beginnings, Samples
 from edgedistill.contracts.task import Encoder
 from edgedistill.tasks._language_chat import rendered
-from edgedistill.tasks._language_data import COMPLETION, MESSAGES, PROMPT, TEXT
+from edgedistill.tasks._language_documents import COMPLETION, MESSAGES, PROMPT, TEXT
 from edgedistill.tasks._language_prompt import opening
 
 if TYPE_CHECKING:
@@ -41,16 +42,20 @@ def _texts(rows: Mapping[str, Sequence[object]], encoder: Encoder, tokenizer: Pr
     named = encoder.columns
     if MESSAGES in named:
         chats = (rendered(tokenizer, messages) for messages in rows[named[MESSAGES]])
-        return [text[: spans[-1][0]] for text, spans in chats]
+        return [text[: replies[-1].whole[0]] for text, replies in chats]
     if COMPLETION in named:
         return [str(text) for text in rows[named[PROMPT]]]
     return [_first_words(str(text)) for text in rows[named[TEXT]]]
 
 
 def _first_words(text: str) -> str:
-    """Cut at a word; the first half of a short text."""
+    """The beginning of a text, or the first half of a short one, cut after its last whole word if it has one."""
     most = min(_CHARACTERS, max(1, len(text) // 2))
-    return text[:most] if len(text) == most or text[most].isspace() else text[:most].rsplit(None, 1)[0]
+    beginning = text[:most]
+    if len(text) == most or text[most].isspace():
+        return beginning
+    words = re.match(r".*\S(?=\s)", beginning, re.DOTALL)
+    return words[0] if words else beginning
 
 
 def text(tokens: Sequence[int], said: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:

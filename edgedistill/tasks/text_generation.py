@@ -15,7 +15,7 @@ from edgedistill.tasks._language_speed import PROMPTS
 TASK = Task(
     api=1,
     name="text-generation",
-    version=1,
+    version=2,
     data=TaskData(
         columns=data.COLUMNS,
         tokens=True,

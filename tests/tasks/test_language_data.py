@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from edgedistill.contracts import registry
@@ -22,6 +22,11 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+PHI_3 = (
+    "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}"
+)
+MARKS = ["<|im_start|>", "<|im_end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 
 
 @cache
@@ -38,7 +43,21 @@ def bytelevel(**special):
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **(special or {"eos_token": "<end>"}))
-    made.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    made.add_special_tokens({"additional_special_tokens": MARKS})
+    return made
+
+
+@cache
+def neox():
+    """GPT-NeoX's kind: tokens of spaces, and offsets that leave them out."""
+    alphabet = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "ĠĠ", "ĠĠĠĠ"]
+    merges = [("Ġ", "Ġ"), ("ĠĠ", "ĠĠ")]
+    tokenizer = Tokenizer(models.BPE({token: number for number, token in enumerate(alphabet)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+    made.add_special_tokens({"additional_special_tokens": MARKS})
     return made
 
 
@@ -54,9 +73,13 @@ def asked(items, tokenizer):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=4), st.integers(4, 12), st.booleans())
-def test_every_token_is_decided_once_and_every_byte_counts_once(texts, length, fallback):
-    tokenizer = stories() if fallback else bytelevel()
+@given(
+    st.lists(st.one_of(st.text(min_size=1, max_size=40), st.text("a \n", min_size=1)), min_size=1, max_size=4),
+    st.integers(4, 12),
+    st.sampled_from([stories, bytelevel, neox]),
+)
+def test_every_token_is_decided_once_and_every_byte_counts_once(texts, length, kind):
+    tokenizer, fallback = kind(), kind is stories
     items = encoded({"text": texts}, tokenizer, length)
     right = references(items)
     assert items.lengths.max() <= length
@@ -100,6 +123,34 @@ def test_windows_in_which_nothing_is_asked_are_left_out():
     items = encoded({"prompt": ["a" * 40], "completion": ["bc"]}, bytelevel(), 8)
     assert len(items) == 1
     assert asked(items, bytelevel()) == "bc<end>"
+    assert bytelevel().decode(items.values[TOKENS].tolist()) == "aaaaaabc"  # all of the prompt that fits
+
+
+TOKENIZERS = st.sampled_from([stories, bytelevel, neox])
+WORDS = st.text("ab é\n", max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(prompt=WORDS, completion=WORDS.filter(bool), length=st.integers(4, 12), kind=TOKENIZERS)
+def test_every_token_of_a_completion_is_decided_once_and_its_bytes_count_once(prompt, completion, length, kind):
+    tokenizer = kind()
+    rows = {"prompt": [prompt], "completion": [completion]}
+    short, whole = encoded(rows, tokenizer, length), encoded(rows, tokenizer, 512)
+    assert len(whole) == 1
+    found, expected = references(short).values, references(whole).values
+    assert found["token"].tolist() == expected["token"].tolist()
+    assert found[BYTES].tolist() == expected[BYTES].tolist()
+    assert short.lengths.max() <= length
+    if kind is bytelevel:  # tokens that don't span the prompt's end
+        assert asked(short, tokenizer) == completion + "<end>"
+        assert found[BYTES].sum() == len(completion.encode())
+
+
+def test_spaces_alone_are_predicted_where_offsets_leave_them_out():
+    assert asked(encoded({"text": ["a    b  "]}, neox(), 64), neox()) == "a    b  "
+    items = encoded({"prompt": ["if a:    "], "completion": ["    b  "]}, neox(), 64)
+    assert asked(items, neox()) == "    b  <end>"  # but not the prompt's last ones
+    assert references(items).values[BYTES].tolist() == [2, 1, 1, 1, 2, 0]
 
 
 def chat(*turns):
@@ -112,6 +163,28 @@ def test_of_a_chat_the_assistants_turns_are_asked_for():
     tokenizer.chat_template = CHATML
     items = encoded({"messages": [chat("Be kind.", "Hi", "Hello!", "And?", "Bye.")]}, tokenizer, 512)
     assert asked(items, tokenizer) == "Hello!<|im_end|>\nBye.<|im_end|>\n"
+    added = references(items).values[BYTES]
+    assert added.tolist() == [1] * len("Hello!") + [0, 0] + [1] * len("Bye.") + [0, 0]  # none for the template's tokens
+
+
+@pytest.mark.parametrize("kind", [bytelevel, neox])
+def test_the_next_message_is_not_asked_where_its_mark_begins_as_the_end_of_the_last_one(kind):
+    tokenizer = kind()
+    tokenizer.chat_template = PHI_3
+    items = encoded({"messages": [chat("Be kind.", "Hi", "Hé!", "And?", "Bye.")]}, tokenizer, 512)
+    assert asked(items, tokenizer) == "Hé!<|end|>\nBye.<|end|>\n<end>"
+    assert references(items).values[BYTES].sum() == len("Hé!Bye.".encode())
+
+
+@settings(max_examples=60, deadline=None)
+@given(said=st.lists(st.text("ab é", min_size=1, max_size=20), min_size=5, max_size=5), length=st.integers(4, 40))
+@pytest.mark.parametrize("kind", [bytelevel, neox])
+def test_every_token_of_a_reply_is_decided_once_and_only_what_is_said_counts(said, length, kind):
+    tokenizer = kind()
+    tokenizer.chat_template = CHATML
+    right = references(encoded({"messages": [chat(*said)]}, tokenizer, length))
+    assert tokenizer.decode(right.values["token"].tolist()) == f"{said[2]}<|im_end|>\n{said[4]}<|im_end|>\n"
+    assert right.values[BYTES].sum() == len((said[2] + said[4]).encode())
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from edgedistill.contracts import registry
@@ -17,9 +22,14 @@ from edgedistill.tasks._language_torch import TorchDecoder
 TEACHER = shipped()["stories"].parent / "stories" / "teacher"
 
 
+@cache
+def plain():
+    return AutoTokenizer.from_pretrained(TEACHER)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
-    return AutoTokenizer.from_pretrained(TEACHER)
+    return plain()
 
 
 def encoder(tokenizer, length=64, **columns):
@@ -34,6 +44,19 @@ def test_a_text_begins_with_whole_words(tokenizer):
     assert text.startswith(found.texts[0])
     assert 60 < len(found.texts[0]) <= 80
     assert text[len(found.texts[0])] == " "
+
+
+@given(st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("ab \n\t")), min_size=1, max_size=200))
+@example(" a")
+@example("\n\nab")
+@example(" " * 80 + "a")
+@example("   word and more")
+def test_every_text_has_a_beginning(text):
+    (found,) = samples.beginnings({"text": [text]}, encoder(plain())).texts
+    assert 0 < len(found) <= 80
+    assert text.startswith(found)
+    if re.search(r"\S\s", text[: min(80, len(text) // 2)]):
+        assert text[len(found)].isspace()  # whole words
 
 
 def test_its_tokens_begin_as_those_that_were_learned_and_leave_room(tokenizer):
