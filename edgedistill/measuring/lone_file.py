@@ -17,7 +17,7 @@ import numpy as np
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.task import Encoder
-from edgedistill.data.prepared import check_rows, encode, with_label_names
+from edgedistill.data.prepared import check_rows, encode, refuse_no_decisions, with_label_names
 from edgedistill.data.reading import read_rows
 from edgedistill.data.row_tables import Wanted
 from edgedistill.device.files import Component, Files
@@ -179,6 +179,7 @@ def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
     longest = min(request.max_length, tokenizer.model_max_length, reads)
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
+    refuse_no_decisions(items, task, f"measure: '{request.data}'")
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
         _logger.warning("%s", warning)
     return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
