@@ -71,8 +71,8 @@ def projector_of(family: str, size: int | None) -> Projector:
         "pad_token_id": None,
     }
     teacher = tiny_decoders.tiny(family, **more, **FAMILIES[family])
-    encoders = (encoder(tokenizer) for tokenizer in (tokenizers.whole, tokenizers.smaller))
-    return Projector(teacher, TASK, Dataset.from_dict(TEXT), *encoders, tokenizers.re_encoding)
+    own, trimmed = encoder(tokenizers.whole), encoder(tokenizers.smaller)
+    return Projector(teacher, TASK, Dataset.from_dict(TEXT), own, trimmed, tokenizers.re_encoding)
 
 
 def recorded(projector, folder, **form):
