@@ -192,3 +192,29 @@ def test_a_live_teacher_teaches_what_its_recorded_states_do(recipe, tmp_path, lo
     assert not recorded
     assert found["live"].loss == pytest.approx(found["hidden"].loss, rel=1e-3)
     assert found["live"].metric == pytest.approx(found["hidden"].metric, rel=1e-3)
+
+
+@pytest.mark.parametrize("split", ["unlabeled", "test", "ood"])
+def test_texts_in_which_nothing_is_predicted_are_refused_before_anything_is_recorded(recipe, tmp_path, split):
+    """A tokenizer without a token that begins texts predicts no single token."""
+    folder = shutil.copytree(FOLDER / "teacher", tmp_path / "teacher")
+    for name, change in (
+        ("tokenizer.json", {"post_processor": None}),
+        ("tokenizer_config.json", {"bos_token": None, "eos_token": None, "pad_token": "<unk>"}),
+    ):
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | change))
+    recipe["teacher"]["model"] = str(folder)
+    source = {"path": str(write_jsonl(tmp_path / "letters.jsonl", [{"text": "a"}, {"text": "I"}]))}
+    if split == "ood":
+        recipe["evaluate"] = {"ood": {"letters": source}}
+    else:
+        recipe["data"][split] = source
+    if split == "unlabeled":
+        recipe["rounds"][0]["stages"][1]["data"] = [split]
+    named = "evaluate.ood.letters" if split == "ood" else f"data.{split}"
+    sentence = f"{named}: there is nothing to predict in any of its rows, as 'text-generation' encodes them"
+    with pytest.raises(EdgedistillError, match=sentence) as caught:
+        edgedistill.evaluate(write_recipe(recipe, tmp_path), out=tmp_path / "run")
+    assert caught.value.exit_code == 2
+    trained = list((tmp_path / "run").glob("steps/[0-9][0-9]-teacher"))
+    assert bool(trained) == (split == "ood")  # which are read last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny_decoders
 import torch
 from byte_pairs import TEXTS, pair
 from datasets import Dataset
@@ -48,8 +49,8 @@ def teacher():
     return tiny(vocab_size=720, bos_token_id=None, eos_token_id=None, initializer_range=0.2)
 
 
-def projector_of(teacher, rows) -> Projector:
-    tokenizers = pair(KEPT)
+def projector_of(teacher, rows, size: int | None = KEPT) -> Projector:
+    tokenizers = pair(size)
     own, trimmed = (encoder(tokenizer, rows) for tokenizer in (tokenizers.whole, tokenizers.smaller))
     return Projector(teacher, TASK, Dataset.from_dict(rows), own, trimmed, tokenizers.re_encoding)
 
@@ -57,6 +58,23 @@ def projector_of(teacher, rows) -> Projector:
 @pytest.fixture(scope="module")
 def projector(teacher):
     return projector_of(teacher, TEXT)
+
+
+FAMILIES = {"gpt2": {"n_positions": 128}, "qwen3": {}, "gemma": {}, "gemma3_text": {"sliding_window": 128}}
+"""By what their attention, positions, norms and embeddings differ in; texts are shorter than windows of attention."""
+
+
+def family_projector(family: str, size: int | None) -> Projector:
+    """A random teacher of a family, onto `size` of its tokens; None: all."""
+    more = {
+        "vocab_size": 720,
+        "initializer_range": 0.2,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+    teacher = tiny_decoders.tiny(family, **more, **FAMILIES[family])
+    return projector_of(teacher, TEXT, size)
 
 
 def recorded(projector, folder, **form):
@@ -122,6 +140,34 @@ def test_windows_that_overlap_are_read_with_what_they_share(teacher, tmp_path, m
     np.testing.assert_allclose(
         Shards.of(files).every(), torch.stack([log_p for log_p, _ in expected]).numpy(), atol=2e-3
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_teachers_of_every_family_are_read_with_branches(family, tmp_path):
+    """Rows of a text and of its branches in one pass are what the teacher says to each by itself."""
+    projector = family_projector(family, KEPT)
+    files = recorded(projector, tmp_path)
+    values, expected = Shards.of(files).every(), list(one_by_one(projector))
+    np.testing.assert_allclose(np.exp(values).sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(values, torch.stack([log_p for log_p, _ in expected]).numpy(), atol=2e-3)
+    known = [known for _, known in expected]
+    assert taught(files).tolist() == known
+    assert 0.5 * len(known) < sum(known) < len(known)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_onto_all_of_its_tokens_a_teacher_of_every_family_says_what_it_says(family, tmp_path):
+    projector = family_projector(family, None)
+    files = recorded(projector, tmp_path)
+    own, found = TASK.data.sequences(TEXT, projector.own), []
+    for item, example in enumerate(own.example):
+        ids, after = own.of_example(example), own.after[own.item == item]
+        begun = max(int(own.first[item]) - 1, 0)  # with the token that a later window follows
+        with torch.no_grad():
+            logits = projector.model(torch.from_numpy(ids[begun : after[-1] + 1])[None]).logits[0, after - begun]
+        found.append(logits[:, : projector.re_encoding.tokens].log_softmax(-1).numpy())
+    np.testing.assert_allclose(Shards.of(files).every(), np.concatenate(found), atol=2e-4)
+    assert taught(files).all()
 
 
 def test_it_goes_on_from_the_shards_that_are_there(projector, tmp_path, monkeypatch):

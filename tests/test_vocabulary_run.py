@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
+import numpy as np
 import pytest
 from helpers import write_jsonl, write_recipe
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -14,6 +15,7 @@ from edgedistill.errors import UserError
 from edgedistill.recipe.reading import shipped
 from edgedistill.store.records.base import read
 from edgedistill.store.records.models import Signals
+from edgedistill.vocabulary.projection import LEAST
 
 FOLDER = shipped()["stories"].parent / "stories"
 KL = [{"kind": "kl", "temperature": 1.0}]
@@ -102,6 +104,14 @@ def test_a_padded_teachers_student_is_cut_and_shrunk_at_once(recipe, tmp_path):
             "rounds.0.stages.0.losses.0: 'embedding' compares item by item, but 'teacher' and 'r1' have different",
         ),
         (
+            {"signals": {"form": "dense"}, "rounds.0.stages.0.losses": [{"kind": "mse_logits"}]},
+            "rounds.0.stages.0.losses.0: 'mse_logits' compares logits themselves, but 'teacher' and 'r1' have",
+        ),
+        (
+            {"rounds.0.stages.0.losses": [*KL, {"kind": "jsd", "temperature": 4.5}]},
+            "rounds.0.stages.0.losses.1: 'jsd' has the temperature 4.5, but 'teacher' and 'r1' have",
+        ),
+        (
             {"rounds.1.student.from": "teacher"},
             "rounds.1.teacher: 'r1' and 'r2' have different tokenizers, and that of 'r2' wasn't trimmed from that of "
             "'r1'",
@@ -129,3 +139,12 @@ def test_another_vocabulary_is_another_signal(recipe, tmp_path):
     assert step.key != other.key
     assert "bytes per decision" in step.summary
     assert step.summary.endswith(", projected onto r1's tokens")
+
+
+def test_losses_on_logits_and_at_any_temperature_are_for_teachers_of_the_same_tokens(recipe, tmp_path):
+    """As the second round's is, and at 4 as many as 8,192 tokens without probability keep none."""
+    recipe["signals"] = {"form": "dense"}
+    recipe["rounds"][0]["stages"][0]["losses"] = [{"kind": kind, "temperature": 4.0} for kind in ("kl", "dist")]
+    recipe["rounds"][1]["stages"][0]["losses"] = [{"kind": "mse_logits"}, {"kind": "kl", "temperature": 9.0}]
+    edgedistill.plan(write_recipe(recipe, tmp_path))
+    assert 8192 * np.exp(LEAST / 4) < 1e-5

@@ -48,7 +48,8 @@ class Loss(Versioned, Generic[S]):
             never become part of the student. The teacher is None for a mean of several, and for a control.
         layers: pairs of student and teacher hidden states that it compares, for a loss that needs `hidden`, so that
             only these are recorded.
-        temperature: at which it compares distributions, or None.
+        temperature: at which it compares distributions; None: it compares none, or logits themselves, which a teacher
+            with other tokens than its student does not have in the student's tokens.
         forms: accepted forms of the teacher's distribution, for a loss that needs `logits`; recipes that record another
             form are refused.
         check: (spec, student, teacher) -> (key of the spec, or '' for the whole; what is wrong) as far as a plan can

@@ -55,6 +55,8 @@ class StudentRequest(Generic[S]):
     """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None
     """For a student with its own tokenizer: the ids of its tokens in the source's tokenizer, -1 for bytes it lacks."""
+    texts: Sequence[str] = ()
+    """Some training texts, on which a pretrained student's own tokenizer must agree with `tokenizer`."""
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,22 @@ def encode(rows: Dataset, task: Task, encoder: Encoder) -> Items:
     return joined(parts, counts)
 
 
+def refuse_no_decisions(items: Items, task: Task, where: str) -> None:
+    """Check that there is something to predict, without which nothing can be recorded, learned or scored.
+
+    Args:
+        where: the data's name, for the message.
+
+    Raises:
+        UserError: no item has a decision.
+    """
+    if not len(task.data.references(items)):
+        raise UserError(
+            f"{where}: there is nothing to predict in any of its rows, as '{task.name}' encodes them; expected at "
+            "least one row with a prediction"
+        )
+
+
 def save_table(rows: Dataset, folder: Path) -> None:
     """Write a data set as one Arrow file, with the same bytes for the same rows in any folder."""
     import pyarrow

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from edgedistill.contracts.distribution import log_probabilities
+from edgedistill.contracts.distribution import Compared, Dense
 from edgedistill.contracts.loss import Loss, LossInputs, LossSpec
 from edgedistill.contracts.model_shape import ModelShape
+from edgedistill.losses._rows import mean_over_rows
 
 if TYPE_CHECKING:
     import torch
@@ -26,43 +27,57 @@ class DistSpec(LossSpec):
     """Weight of the correlation between decisions for one class."""
 
 
-def pearson_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """1 - Pearson correlation over the last axis, averaged over the rest: from 0 (equal up to scale, shift) to 2."""
+def pearson_distance(a: torch.Tensor, b: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """1 - Pearson correlation over the last axis: from 0 (equal up to scale, shift) to 2.
+
+    Args:
+        weights: of the entries along that axis; None: equal.
+    """
     from torch.nn import functional
 
-    centred_a, centred_b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
-    return (1 - functional.cosine_similarity(centred_a, centred_b, dim=-1)).mean()
+    if weights is None:
+        return 1 - functional.cosine_similarity(a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True), dim=-1)
+    weights = weights.to(a.dtype)
+    shares = weights / weights.sum().clamp(min=1e-8)
+    centred_a, centred_b = (x - (x * shares).sum(-1, keepdim=True) for x in (a, b))
+    return 1 - functional.cosine_similarity(centred_a * shares.sqrt(), centred_b * shares.sqrt(), dim=-1)
 
 
 def dist(
-    student_logits_RC: torch.Tensor,  # noqa: N803
-    teacher_logits_RC: torch.Tensor,  # noqa: N803
+    compared: Compared,
     temperature: float,
     inter: float,
     intra: float,
+    weights_R: torch.Tensor | None = None,  # noqa: N803
 ) -> torch.Tensor:
-    """inter * (distance within rows) + intra * (distance within classes, over the batch), times T²."""
-    student = log_probabilities(student_logits_RC, temperature).exp()
-    teacher = log_probabilities(teacher_logits_RC, temperature).exp()
-    rows, classes = pearson_distance(student, teacher), pearson_distance(student.T, teacher.T)
+    """inter * (distance within rows) + intra * (distance within classes, over the batch), times T².
+
+    Args:
+        compared: log-probabilities (R, C) at the temperature.
+        weights_R: of each row, in both; None: equal.
+    """
+    student, teacher = compared.student.exp(), compared.teacher.exp()
+    rows = mean_over_rows(pearson_distance(student, teacher), weights_R)
+    classes = pearson_distance(student.T, teacher.T, weights_R).mean()
     return (inter * rows + intra * classes) * temperature**2
 
 
 def build(spec: DistSpec, student: ModelShape | None = None, teacher: ModelShape | None = None) -> torch.nn.Module:
-    """The loss term; it has no parameters. It uses the batch as a whole, so row weights do not apply."""
+    """The loss term; it has no parameters."""
     import torch
 
     class Dist(torch.nn.Module):
         def forward(self, inputs: LossInputs) -> torch.Tensor:
-            student_logits, teacher_logits = inputs.student_beside_teacher.dense().logits_RC, inputs.teacher_logits()
-            return dist(student_logits, teacher_logits, spec.temperature, spec.inter, spec.intra)
+            teacher, student_logits = Dense(inputs.teacher_logits()), inputs.student_beside_teacher.dense().logits_RC
+            compared = teacher.beside(student_logits, spec.temperature)
+            return dist(compared, spec.temperature, spec.inter, spec.intra, inputs.teacher_weights())
 
     return Dist()
 
 
 LOSS = Loss(
     api=1,
-    version=1,
+    version=2,
     spec=DistSpec,
     needs=frozenset({"logits"}),
     build=build,

@@ -17,7 +17,7 @@ import numpy as np
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.task import Encoder
-from edgedistill.data.prepared import check_rows, encode, with_label_names
+from edgedistill.data.prepared import check_rows, encode, refuse_no_decisions, with_label_names
 from edgedistill.data.reading import read_rows
 from edgedistill.data.row_tables import Wanted
 from edgedistill.device.files import Component, Files
@@ -32,6 +32,7 @@ from edgedistill.measuring.judged import numbers, some_examples
 from edgedistill.measuring.latency import Timed, Timing, time_one
 from edgedistill.measuring.lone_request import LoneFile, refuse_request
 from edgedistill.measuring.prompts import PromptFiles, speeds_of, write_prompts
+from edgedistill.measuring.readers import refuse_other_tokenizer
 from edgedistill.models.loading import load_config, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_checks import check_split
 from edgedistill.recipe.data_spec import DataSource
@@ -39,6 +40,7 @@ from edgedistill.store.progress import Progress
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
 
     from edgedistill.contracts.answers import Answers
     from edgedistill.contracts.driver import Driver
@@ -75,6 +77,7 @@ def measure_lone_file(request: LoneFile, progress: Progress) -> FileMeasurement:
         # Without references, the answers are still checked.
         chosen = None if given.labelled or with_client else some_examples(items, _LOOKED_AT)
         with _refusals_named(request), model.opened(scratch) as opened:
+            refuse_other_tokenizer(opened, given.tokenizer, given.described, f"measure: '{request.file}'")
             answers = opened.answers(items, chosen)
             _refuse_answers(request, own, answers, given.labels)
             cost = None if cpu is None else opened.cost(items, request.batch, None)
@@ -141,6 +144,9 @@ def _time(
 class _Given:
     """The data encoded for the model."""
 
+    described: Path
+    """Folder with the tokenizer and config.json."""
+    tokenizer: PreTrainedTokenizerBase
     rows: Dataset
     columns: Mapping[str, str]
     items: Items
@@ -179,9 +185,21 @@ def _read(request: LoneFile, task: Task, scratch: Path) -> _Given:
     longest = min(request.max_length, tokenizer.model_max_length, reads)
     encoder = Encoder(columns, tokenizer, {name: number for number, name in enumerate(labels)}, longest, request.spec)
     items = encode(rows, task, encoder)
+    refuse_no_decisions(items, task, f"measure: '{request.data}'")
     for warning in check_split(items, tokenizer, None, f"measure: '{request.data}'")[1]:
         _logger.warning("%s", warning)
-    return _Given(rows, columns, items, labels, labelled, longest, reads, list(input_columns(model, items.columns)))
+    return _Given(
+        described=described,
+        tokenizer=tokenizer,
+        rows=rows,
+        columns=columns,
+        items=items,
+        labels=labels,
+        labelled=labelled,
+        longest=longest,
+        reads=reads,
+        inputs=list(input_columns(model, items.columns)),
+    )
 
 
 def _opened(request: LoneFile, task: Task, given: _Given) -> tuple[Files, Sequence[Path]]:

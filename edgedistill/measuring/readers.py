@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedistill.errors import UserError
 from edgedistill.store.records.files import TextsRead
+from edgedistill.vocabulary.agreement import PROBES
 from edgedistill.vocabulary.probe_texts import probe_texts, single_bytes
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from edgedistill.data.prepared import PreparedData
     from edgedistill.measuring.device_model import Opened
 
 BESIDE = "tokenizer.json"
 ITS_OWN = "its own tokenizer"
 _SHOWN = 8
+_PLAIN = tuple(text for text in PROBES if text.isascii() and text.isprintable())
 
 
 def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> TextsRead:
@@ -44,6 +50,31 @@ def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> Text
         bytes_otherwise=sum(number >= len(strings) for number in other),
         shown=tuple(f"{text!r:.60}" for text in sorted((asked[number] for number in other), key=len)[:_SHOWN]),
     )
+
+
+def refuse_other_tokenizer(opened: Opened, tokenizer: PreTrainedTokenizerBase, folder: Path, file: str) -> None:
+    """Check that a file with a tokenizer of its own reads plain texts as the one in a folder does; runtimes may differ
+    on rare characters.
+
+    Args:
+        folder: of the tokenizer.
+        file: the command and the file, for the message.
+
+    Raises:
+        UserError: it reads one otherwise.
+        EdgedistillError: it cannot tokenize them.
+    """
+    found = opened.tokens_of(_PLAIN)
+    if found is None:
+        return
+    wanted = tokenizer(list(_PLAIN), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    pairs = zip(_PLAIN, wanted[tokenizer.model_input_names[0]], found, strict=True)
+    other = next((text for text, one, another in pairs if list(one) != another), None)
+    if other is not None:
+        raise UserError(
+            f"{file} contains another tokenizer than '{folder}' (the text {other[:40]!r} is encoded differently); "
+            "expected the folder of the file's own tokenizer"
+        )
 
 
 def _beside(data: PreparedData, texts: Sequence[str]) -> list[list[int]]:

@@ -18,7 +18,8 @@ from edgedistill.planning.estimates import ModelEstimate, estimate_models
 from edgedistill.planning.exact_sizes import model_shapes
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.planning.outputs import Outputs
-from edgedistill.planning.training import plan_round, plan_teacher
+from edgedistill.planning.signal_budget import refuse_over_budget
+from edgedistill.planning.training import choose_forms, plan_round, plan_teacher
 from edgedistill.recipe.schema import Recipe
 from edgedistill.store import roles
 from edgedistill.store.artifacts import Published
@@ -65,6 +66,7 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
 
     Raises:
         RecipeError: a model that its configuration shows to be unsuitable.
+        UserError: recorded signals that exceed their budget.
     """
     shapes = model_shapes(recipe, sources, here=loading_torch)
     refuse_architectures(recipe, sources, shapes)
@@ -75,8 +77,9 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
     plan_evaluation(draft, "teacher", "teacher")
     plan_files(draft, [row for row in rows if row.model == "teacher"])
     for round_ in recipe.rounds:
+        forms = choose_forms(draft, round_)
         for arm in arms(recipe):
-            for model in plan_round(draft, round_, arm):
+            for model in plan_round(draft, round_, arm, forms):
                 plan_evaluation(draft, model, round_.id)
         if round_.data is not None:
             continue  # not exported: its labels are not the recipe's
@@ -84,5 +87,6 @@ def make_plan(recipe: Recipe, sources: Sources, *, loading_torch: bool = False) 
         plan_files(draft, own)
         if recipe.stop is not None:
             plan_judgement(draft, round_, own)
+    refuse_over_budget(draft.recordings.values())
     outputs = plan_closing(draft, rows)
     return Plan(recipe, tuple(draft.steps.ordered), estimate_models(recipe, shapes), rows, outputs, estimates)

@@ -12,6 +12,7 @@ from edgedistill.exporting.estimates import CandidateEstimate
 from edgedistill.planning.estimates import Shapes
 from edgedistill.planning.fingerprints import Sources
 from edgedistill.planning.keys import KeyContent
+from edgedistill.planning.signal_budget import Recording
 from edgedistill.recipe.schema import Recipe
 from edgedistill.spec import Spec
 from edgedistill.steps.kinds.judge_round import Judged
@@ -78,6 +79,8 @@ class Draft:
     tested: dict[str, Artifact[Evaluation]] = field(default_factory=dict)
     recorded: dict[str, Artifact[Signals]] = field(default_factory=dict)
     """Logits on the training set."""
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    """Every recorded signal, by the key of its step."""
     choices: dict[str, Artifact[TeacherChosen]] = field(default_factory=dict)
     judged: dict[str, Artifact[Judged]] = field(default_factory=dict)
     files: dict[FileId, Artifact[MadeFiles]] = field(default_factory=dict)

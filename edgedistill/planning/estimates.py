@@ -11,9 +11,10 @@ from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.contracts.precision import BLOCK
 from edgedistill.exporting.file_kinds import kind_of
 from edgedistill.planning.fingerprints import Sources
+from edgedistill.planning.signal_budget import Room
 from edgedistill.recipe.quantization import Parts, QuantizeSpec
-from edgedistill.recipe.round_spec import Round
-from edgedistill.recipe.schema import Recipe, projected, signals_of
+from edgedistill.recipe.round_spec import Place, Round
+from edgedistill.recipe.schema import Recipe, projected
 from edgedistill.signals.sizes import distribution_size, refuse_too_large
 from edgedistill.steps.kinds import record_signals
 from edgedistill.store.records.models import FORM_OF
@@ -60,8 +61,12 @@ def depth(round_: Round, shapes: Shapes) -> int | None:
     return shape.layers if shape else None
 
 
-def live_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> dict[str, str]:
-    """Signals that a round's teacher computes live instead of being recorded, each with the reason."""
+def live_signals(sources: Sources, round_: Round, shapes: Shapes, room: Room) -> dict[str, str]:
+    """Signals that a round's teacher computes live instead of being recorded, each with the reason.
+
+    Args:
+        room: what is left for hidden states.
+    """
     needs = {need for stage in round_.stages for need in registry.needs(stage.losses)}
     found: dict[str, str] = {}
     if "attention" in needs:
@@ -69,20 +74,41 @@ def live_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes
     if "relations" in needs:
         found["relations"] = "queries, keys and values of every layer are too large to store"
     if "hidden" in needs:
-        shape, limit = shapes.get(first_teacher(round_)), signals_of(recipe, round_).max_gb
-        read = {split for stage in round_.stages for split in stage.data}
+        shape = shapes.get(first_teacher(round_))
+        places = {place for stage in round_.stages for place in stage.places()}
         if shape is not None:
-            # Hidden states take two bytes per dimension.
-            size_gb = tokens_of(sources, round_, read) * shape.hidden_size * 2 * (shape.layers + 1) / 1e9
-            if size_gb > limit:
-                found["hidden"] = f"about {size_gb:.1f} GB exceed signals.max_gb {limit:g}"
+            size_gb = sum(hidden_bytes(sources, round_, shape, place) for place in places) / 1e9
+            if size_gb > room.gb:
+                left = "" if room.gb == room.max_gb else f"the {max(room.gb, 0):.1f} GB left of "
+                found["hidden"] = f"about {size_gb:.1f} GB exceed {left}signals.max_gb {room.max_gb:g}"
     return found
+
+
+def hidden_bytes(sources: Sources, round_: Round, teacher: ModelShape, place: Place) -> float:
+    """Bytes of a teacher's hidden states of every layer, at two per dimension."""
+    stage = next((stage for stage in round_.stages if stage.name == place.stage), None)
+    copies = stage.augment.copies if stage is not None and stage.augment is not None else 1
+    return copies * tokens_of(sources, round_, {place.split}) * teacher.hidden_size * 2 * (teacher.layers + 1)
+
+
+@dataclass(frozen=True)
+class ExpectedSize:
+    """Size of a recorded distribution."""
+
+    a_decision: int
+    bytes: float
+    """Of all decisions; 0 if not known."""
+
+    def told(self) -> str:
+        """As the plan prints it: `, 99 bytes per decision`."""
+        total = f", about {self.bytes / 1e9:.2g} GB" if self.bytes else ""
+        return f", {self.a_decision} bytes per decision{total}"
 
 
 def expected_size(
     recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes, settings: record_signals.Settings, teacher: str
-) -> str:
-    """Size of a recorded distribution, if known, as the plan prints it: `, 99 bytes per decision`.
+) -> ExpectedSize | None:
+    """Size of a recorded distribution, if known.
 
     Raises:
         UserError: it exceeds the recipe's limit.
@@ -94,14 +120,13 @@ def expected_size(
     width = shape.hidden_size if shape is not None else None
     form = FORM_OF[settings.signal]
     if not classes or (form == "hidden" and width is None):
-        return ""
+        return None
     size = distribution_size(form, classes, width or 0, settings.k, settings.bits, len(settings.temperatures))
-    told = f", {size.a_decision} bytes per decision"
     if not over_vocabulary:
-        return told
+        return ExpectedSize(size.a_decision, 0)
     total = size.of(tokens_of(sources, round_, {settings.split}))
     refuse_too_large(f"{form} signals of {teacher} on {settings.split}", total, size.a_decision, settings.max_gb)
-    return f"{told}, about {total / 1e9:.2g} GB" if total > size.once else told
+    return ExpectedSize(size.a_decision, total if total > size.once else 0)
 
 
 def first_teacher(round_: Round) -> str:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.model_shape import ModelShape
 from edgedistill.planning.estimates import Shapes, first_teacher, tokens_of
 from edgedistill.planning.fingerprints import Sources
+from edgedistill.planning.signal_budget import Room, what
 from edgedistill.recipe.round_spec import Place, Round
-from edgedistill.recipe.schema import Recipe, projected, signals_of
+from edgedistill.recipe.schema import Recipe, projected, signals_of, teacher_of
 from edgedistill.recipe.soft_targets import Source, losses_of, possible_sources, temperatures
 from edgedistill.signals.sizes import SignalSize, distribution_size
+from edgedistill.store.records.models import SIGNAL_OF
 
 _WORTH = 1.5
 """Factor of work beyond which an exact form is replaced by one of some classes."""
@@ -25,6 +28,8 @@ class SignalChoice:
 
     source: Source
     reason: str = ""
+    gb: float = 0
+    """What the round adds to the recordings, as far as it is known."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,23 @@ class _Option:
         return f"{self.source} ({room}work {self.work / least:.2g}{exact})"
 
 
-def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes) -> SignalChoice:
-    """The recipe's form; for `auto`, the exact form with the least work within `max_gb`, or sampled classes or top-k if
-    these take much less.
+def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes, room: Room) -> SignalChoice:
+    """The recipe's form; for `auto`, the exact form with the least work within what is left of `max_gb`, or sampled
+    classes or top-k if these take much less.
 
     The teacher runs once for recorded forms and in every pass when live; from recorded states, logits are recomputed in
     every pass. A training student multiplies three times with its weights. Forms that a loss of the round does not
     accept, or that its teachers or data rule out, are left out.
     """
+    chosen = _choice(recipe, sources, round_, shapes, room)
+    shape = _asked(recipe, round_, shapes)
+    if chosen.source == "live" or shape is None or registry.task(recipe.task.type).model.states is None:
+        return chosen
+    size = _size(chosen.source, recipe, round_, shape)
+    return replace(chosen, gb=_added_gb(chosen.source, size, recipe, sources, round_, room))
+
+
+def _choice(recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes, room: Room) -> SignalChoice:
     spec = signals_of(recipe, round_)
     if spec.form != "auto":
         return SignalChoice(spec.form)
@@ -59,20 +73,32 @@ def choose_signals(recipe: Recipe, sources: Sources, round_: Round, shapes: Shap
     if len(possible) == 1:
         return SignalChoice(possible[0], f"auto: {possible[0]}, the only possible form")
     shape = _asked(recipe, round_, shapes)
-    decisions = max((tokens_of(sources, round_, {split}) for split in _splits(round_)), default=0.0)
+    decisions = tokens_of(sources, round_, _splits(round_))
     if registry.task(recipe.task.type).model.states is None:
         return SignalChoice(possible[0], f"auto: {possible[0]}, which is small")
     if shape is None or not shape.parameters or not decisions:
         found = next(source for source in ("live", *_INEXACT, "dense") if source in possible)
         return SignalChoice(found, f"auto: {found}, since the sizes of the others are not known yet")
-    options = list(_options(recipe, round_, shapes, shape, decisions, possible))
-    fitting = [option for option in options if option.gb <= spec.max_gb]
+    options = list(_options(recipe, sources, round_, shapes, possible, room))
+    fitting = [option for option in options if option.gb <= room.gb]
     best = _best(fitting or [min(options, key=lambda option: option.gb)])
     least = best.work
     others = ", ".join(option.told(least) for option in options if option is not best)
     return SignalChoice(
-        best.source, f"auto: {best.told(least)} of {others}; passes {_passes(recipe, round_)}, up to {spec.max_gb:g} GB"
+        best.source, f"auto: {best.told(least)} of {others}; passes {_passes(recipe, round_)}, {room.told()}"
     )
+
+
+def _added_gb(form: Form, size: SignalSize, recipe: Recipe, sources: Sources, round_: Round, room: Room) -> float:
+    """What recording every teacher on every split takes, of which earlier rounds have recorded some."""
+    total = 0.0
+    for teacher in round_.teachers():
+        repeated = 1 if teacher == teacher_of(round_) else 1 + len(recipe.seeds)
+        for split in _splits(round_):
+            decisions = tokens_of(sources, round_, {split})
+            if decisions and what(recipe, round_, SIGNAL_OF[form], teacher, split) not in room.there:
+                total += repeated * size.of(decisions)
+    return total / 1e9
 
 
 def _asked(recipe: Recipe, round_: Round, shapes: Shapes) -> ModelShape | None:
@@ -84,19 +110,21 @@ def _asked(recipe: Recipe, round_: Round, shapes: Shapes) -> ModelShape | None:
 
 
 def _options(
-    recipe: Recipe, round_: Round, shapes: Shapes, teacher: ModelShape, decisions: float, possible: list[Source]
+    recipe: Recipe, sources: Sources, round_: Round, shapes: Shapes, possible: list[Source], room: Room
 ) -> Iterator[_Option]:
     """The smaller of dense and hidden."""
     passes = _passes(recipe, round_)
-    student = shapes.get(round_.id)
+    teacher, student = _asked(recipe, round_, shapes), shapes.get(round_.id)
+    assert teacher is not None, "without its size there is nothing to compare"
     taught, head = float(teacher.parameters or 0), float(teacher.vocabulary * teacher.hidden_size)
     learning = 3.0 * (student.parameters if student is not None and student.parameters else taught)
     sizes = {source: _size(source, recipe, round_, teacher) for source in possible if source != "live"}
     if {"dense", "hidden"} <= set(sizes):
+        decisions = tokens_of(sources, round_, _splits(round_))
         del sizes[max(("hidden", "dense"), key=lambda form: sizes[form].of(decisions))]
     for source, size in sizes.items():
         work = taught + passes * (learning + (head if source == "hidden" else 0))
-        yield _Option(source, size.a_decision, size.of(decisions) / 1e9, work)
+        yield _Option(source, size.a_decision, _added_gb(source, size, recipe, sources, round_, room), work)
     if "live" in possible:
         yield _Option("live", 0, 0.0, passes * (taught + learning))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.layer_maps import LayerMap
 from edgedistill.contracts.loss import Need
 from edgedistill.data.fingerprint import pinned
 from edgedistill.planning.draft import Arm, Draft
-from edgedistill.planning.estimates import depth, expected_size, live_signals
+from edgedistill.planning.estimates import depth, expected_size, first_teacher, hidden_bytes, live_signals
 from edgedistill.planning.probes import plan_probes
+from edgedistill.planning.signal_budget import recording, room_for, what
 from edgedistill.planning.signal_choice import SignalChoice, choose_signals
 from edgedistill.recipe.data_spec import DataSpec
 from edgedistill.recipe.plugin_unions import LossSpec
@@ -103,20 +104,38 @@ def _plan_tuning(draft: Draft, name: str, fine_tune: Schedule | None) -> None:
     )
 
 
-def plan_round(draft: Draft, round_: Round, arm: Arm) -> list[str]:
+@dataclass(frozen=True)
+class Forms:
+    """How a round's signals reach its student, the same in all arms."""
+
+    chosen: SignalChoice
+    """For distributions."""
+    live: Mapping[str, str]
+    """Signals that the teacher computes while the student trains, each with the reason."""
+
+
+def choose_forms(draft: Draft, round_: Round) -> Forms:
+    """Before any arm of the round is planned: within what earlier rounds leave of the budget."""
+    if round_.data is not None:
+        round_ = _taught_by(round_, teacher_of(round_))
+    room = room_for(draft.recipe, round_, draft.recordings.values())
+    chosen = choose_signals(draft.recipe, draft.sources, round_, draft.shapes, room)
+    live = live_signals(draft.sources, round_, draft.shapes, replace(room, gb=room.gb - chosen.gb))
+    if chosen.source == "live" and any("logits" in registry.needs(stage.losses) for stage in round_.stages):
+        live["logits"] = chosen.reason or "as the recipe says"
+    return Forms(chosen, live)
+
+
+def plan_round(draft: Draft, round_: Round, arm: Arm, forms: Forms) -> list[str]:
     """One round in one arm, with its control and, with its own data, its teacher; returns the names of the models."""
-    made = []
+    made, live = [], forms.live
     if round_.data is not None:
         teacher = teacher_of(round_)
         if teacher not in draft.models:  # once for all arms
             _plan_tuning(draft, teacher, round_.fine_tune)
             made.append(teacher)
         round_ = _taught_by(round_, teacher)
-    live = live_signals(draft.recipe, draft.sources, round_, draft.shapes)
-    chosen = choose_signals(draft.recipe, draft.sources, round_, draft.shapes)
-    if chosen.source == "live" and any("logits" in registry.needs(stage.losses) for stage in round_.stages):
-        live["logits"] = chosen.reason or "as the recipe says"
-    signals = _plan_signals(draft, round_, arm, live, chosen)
+    signals = _plan_signals(draft, round_, arm, live, forms.chosen)
     choice = None
     if isinstance(round_.teacher, TeacherChoice):
         choice = _plan_trials(draft, round_, arm, signals, live)
@@ -259,13 +278,20 @@ def _plan_recording(
         data = draft.reading(wanted.model, split)
     seen = f"{split} of {round_.id} {stage.name}" if of_stage else split
     summary = f"record {_SHOWN.get(signal, signal)} of {model} on {seen}"
+    size = 0.0
     if signal in FORM_OF:
-        summary += expected_size(draft.recipe, draft.sources, round_, draft.shapes, settings, wanted.model)
+        expected = expected_size(draft.recipe, draft.sources, round_, draft.shapes, settings, wanted.model)
+        if expected is not None:
+            summary, size = summary + expected.told(), expected.bytes
+    elif hidden and (shape := draft.shapes.get(first_teacher(round_))) is not None:
+        size = hidden_bytes(draft.sources, round_, shape, wanted.place)
     if tokens is not None:
         summary += f", projected onto {round_.id}'s tokens"
     summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
     made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
+    named = what(draft.recipe, round_, signal, wanted.model, seen) + (f" ({model})" if model != wanted.model else "")
+    draft.recordings.setdefault(made.key, recording(draft.recipe, round_, named, size))
     if signal == "logits" and wanted.place == Place("train"):
         draft.recorded[model] = made
     return made

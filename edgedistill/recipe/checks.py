@@ -8,6 +8,7 @@ from typing import get_args
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Form
 from edgedistill.contracts.judge import Judge
+from edgedistill.contracts.loss import LossSpec
 from edgedistill.recipe.quantization import NO_INT3
 from edgedistill.recipe.round_spec import Stage, TeacherChoice, flat
 from edgedistill.recipe.schema import QuantizeSpec, Recipe, own_tokenizer, projected, signals_of, source_of, tokenizers
@@ -187,12 +188,36 @@ def _vocabulary_problems(recipe: Recipe, index: int) -> Iterator[tuple[str, str]
             )
         for j, stage in enumerate(round_.stages):
             for k, loss in enumerate(stage.losses):
-                if "embedding" in registry.loss(loss.kind).needs:
-                    yield (
-                        f"rounds.{index}.stages.{j}.losses.{k}",
-                        f"'{loss.kind}' compares item by item, but {apart}, which split a text differently; expected "
-                        "a loss on logits",
-                    )
+                if (problem := _unprojectable(loss, apart)) is not None:
+                    yield f"rounds.{index}.stages.{j}.losses.{k}", problem
+
+
+_HOTTEST_PROJECTED = 4.0
+"""Temperature up to which tokens of no probability, recorded as exp(-87), stay without any: at 4, a hundred thousand
+have 4e-5 together; at 8, two."""
+
+
+def _unprojectable(loss: LossSpec, apart: str) -> str | None:
+    """Why it cannot learn from projected distributions, which are probabilities, some of them zero; or None."""
+    kind = registry.loss(loss.kind)
+    if "embedding" in kind.needs:
+        return (
+            f"'{loss.kind}' compares item by item, but {apart}, which split a text differently; expected a loss on "
+            "logits"
+        )
+    if "logits" not in kind.needs:
+        return None
+    if kind.temperature is None:
+        return (
+            f"'{loss.kind}' compares logits themselves, but {apart}, and only probabilities can be projected onto "
+            "other tokens; expected a loss on probabilities (kl, ...)"
+        )
+    if (temperature := kind.temperature(loss)) > _HOTTEST_PROJECTED:
+        return (
+            f"'{loss.kind}' has the temperature {temperature:g}, but {apart}, and tokens that have no probability "
+            f"when projected onto others would get some; expected at most {_HOTTEST_PROJECTED:g}"
+        )
+    return None
 
 
 _TOKEN_SIGNALS = frozenset({"hidden", "attention", "relations"})

@@ -95,8 +95,10 @@ class SignalSpec(Spec):
     hidden_bits: Literal[8, 16] = 16
     """Bits per entry of a hidden state: 16-bit floats, or 8-bit integers with one scale per state."""
     max_gb: Annotated[float, NotInKey()] = Field(4.0, ge=0)
-    """Maximum size of one signal of one split, in 10^9 bytes. Hidden states of layers that would exceed it are
-    recomputed during training; a distribution that would exceed it is refused before anything is computed."""
+    """Maximum size of all recorded signals together, in 10^9 bytes: of the whole recipe, or of a round with settings
+    of its own. Hidden states of layers that would exceed it are recomputed during training; distributions that would
+    exceed it are refused before anything is computed. The plan estimates from the bytes of the texts, and of data that
+    is not downloaded yet only each distribution by itself is checked, when it is recorded."""
 
     @model_validator(mode="before")
     @classmethod

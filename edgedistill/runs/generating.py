@@ -21,10 +21,13 @@ from edgedistill.evaluation.results import Results, load_results
 from edgedistill.isolation import environments
 from edgedistill.measuring.device_model import DeviceModel
 from edgedistill.measuring.lone_file import model_folder
+from edgedistill.measuring.readers import refuse_other_tokenizer
 from edgedistill.models.loading import load_config, load_model, load_tokenizer, longest_input, outline
 from edgedistill.models.tokenizer_files import ends_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from edgedistill.contracts.driver import Driver
     from edgedistill.contracts.task import Prompt, Task
 
@@ -179,7 +182,9 @@ def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
     ends = ends_of(tokenizer, speaker.folder)
     stream, plain = DecodeStream(ids=prompt, skip_special_tokens=True), tokenizer.backend_tokenizer
     said = (
-        _by_torch(speaker, task, wish, prompt, ends) if speaker.files is None else _by_file(speaker, wish, prompt, ends)
+        _by_torch(speaker, task, wish, prompt, ends)
+        if speaker.files is None
+        else _by_file(speaker, wish, prompt, ends, tokenizer)
     )
     for token in said:
         if (piece := stream.step(plain, token)) is not None:
@@ -193,7 +198,9 @@ def _by_torch(speaker: Speaker, task: Task, wish: Wish, prompt: list[int], ends:
     yield from generate(task.model.decoder(model), prompt, limit, ends, wish.sampling)
 
 
-def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[int]) -> Iterator[int]:
+def _by_file(
+    speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[int], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[int]:
     assert speaker.files is not None, "it is a file's"
     assert speaker.runtime is not None, "it is a file's"
     environments.interpreter(registry.runtime(speaker.runtime).packages)
@@ -206,6 +213,7 @@ def _by_file(speaker: Speaker, wish: Wish, prompt: list[int], ends: frozenset[in
             raise
         except EdgedistillError as error:
             raise UserError(f"generate: {speaker.runtime} cannot open '{speaker.opened}': {error}") from error
+        refuse_other_tokenizer(opened, tokenizer, speaker.folder, f"generate: '{speaker.opened}'")
         told = [length for length in (longest, opened.loaded.longest) if length is not None]
         limit = _limit(wish, len(prompt), min(told, default=None))
         yield from opened.say(prompt, limit, ends, wish.sampling)

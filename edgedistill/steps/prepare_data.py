@@ -90,11 +90,12 @@ def publish_split(
         repeated: rows that also occur in each earlier split.
 
     Raises:
-        UserError: the tokenizer does not cover the texts, or the model not the tokens.
+        UserError: the tokenizer does not cover the texts, or the model not the tokens, or there is nothing to predict.
     """
     task: Task = registry.task(spec.type)
     encoder, warnings = data.encoder(spec), list[str]()
     items = prepared.encode(rows, task, encoder)
+    prepared.refuse_no_decisions(items, task, f"data.{split}")
     prepared.save_table(rows, folder / split / "rows")
     items.save(folder / split / prepared.ITEMS)
     coverage = None

@@ -31,7 +31,9 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> T
         refuse_changed(where, source, settings.content[name])
         rows = _checked(raw, described(source), task, data)
         prepared.save_table(rows, folder / name / "rows")
-        prepared.encode(rows, task, encoder).save(folder / name / prepared.ITEMS)
+        items = prepared.encode(rows, task, encoder)
+        prepared.refuse_no_decisions(items, task, where)
+        items.save(folder / name / prepared.ITEMS)
     return data.facts.model_copy(update={"splits": {}})
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from edgedistill.contracts.student import Config, PlannedStudent, Student, StudentRequest, StudentSpec
 from edgedistill.contracts.task import AutoClass
-from edgedistill.errors import UserError
 from edgedistill.spec import ModelRef
 from edgedistill.students._copy import copy_layers, evenly
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+_TEACHER = "teacher"
+"""The recipe's teacher, whose tokens the data of such a student is always in."""
 
 
 class CheckpointSpec(StudentSpec):
@@ -54,13 +55,13 @@ def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
     """The pretrained student with a new head for the task.
 
     Raises:
-        UserError: a different vocabulary from the teacher's, or more layers requested than it has.
+        UserError: other tokens than the teacher's, fewer embeddings than tokens, or more layers requested than it has.
     """
-    from edgedistill.models.loading import load_model, load_tokenizer
+    from edgedistill.models.loading import load_model
 
     spec = request.spec
     if request.tokenizer is not None:
-        _check_vocabulary(spec.model, load_tokenizer(spec.model, spec.revision), request.tokenizer)
+        _refuse_other_tokens(request, request.tokenizer)
     model = load_model(request.auto_class, spec.model, spec.revision, request.config_overrides)
     if spec.layers is None or spec.layers == model.config.num_hidden_layers:
         return model
@@ -70,14 +71,19 @@ def build(request: StudentRequest[CheckpointSpec]) -> PreTrainedModel:
     return student
 
 
-def _check_vocabulary(model: str | Path, tokenizer: PreTrainedTokenizerBase, expected: PreTrainedTokenizerBase) -> None:
-    own, wanted = tokenizer.get_vocab(), expected.get_vocab()
-    if own != wanted:
-        different = sum(own.get(token) != index for token, index in wanted.items())
-        raise UserError(
-            f"student.model: '{model}' has a different vocabulary from the teacher ({len(own)} tokens against "
-            f"{len(wanted)}, {different} of the teacher's missing or renumbered); expected the same vocabulary"
-        )
+def _refuse_other_tokens(request: StudentRequest[CheckpointSpec], expected: PreTrainedTokenizerBase) -> None:
+    """Check that it reads texts as the teacher does, and has an embedding for every token."""
+    from edgedistill.models.loading import embedding_rows, load_tokenizer
+    from edgedistill.models.tokenizer_checks import refuse_more_tokens_than_rows
+    from edgedistill.vocabulary.agreement import Reader, shared_tokens
+
+    spec = request.spec
+    own = load_tokenizer(spec.model, spec.revision)
+    teacher = Reader(_TEACHER, expected.backend_tokenizer, None)
+    shared_tokens(teacher, Reader(spec.model, own.backend_tokenizer, None), request.texts)
+    rows = embedding_rows(request.auto_class, spec.model, spec.revision)
+    if rows is not None:
+        refuse_more_tokens_than_rows(own, rows, f"student.model: '{spec.model}'")
 
 
 STUDENT = Student(

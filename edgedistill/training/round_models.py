@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedistill.arrays import evenly_spaced
 from edgedistill.contracts import registry
 from edgedistill.contracts.student import StudentRequest
 from edgedistill.contracts.task import Task
+from edgedistill.data.prepared import each_row
 from edgedistill.errors import UserError
 from edgedistill.models.loading import know_padding, load_config, load_model, load_tokenizer
 from edgedistill.models.sizes import described, shape_of
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from edgedistill.recipe.plugin_unions import LossSpec, StudentSpec
 
 _PROBE_BATCH = 32
+_TEXTS, _CHARACTERS = 256, 1000
+"""Training texts to compare tokenizers on, and how much of each."""
 
 
 def untrained_student(
@@ -53,8 +57,16 @@ def untrained_student(
         loss=None
         if loss is None
         else lambda model, batch: loss(task.model.forward(model, batch.inputs), batch.columns, 0.0),
+        texts=_texts(task, data) if tokenizer is not None else (),
     )
     return know_padding(registry.student(spec.init).build(request), tokenizer)
+
+
+def _texts(task: Task, data: PreparedData) -> list[str]:
+    """Beginnings of some training texts."""
+    rows = data.rows("train")
+    chosen = rows.select(evenly_spaced(len(rows), _TEXTS))
+    return [task.data.show(row, data.columns)[:_CHARACTERS] for row in each_row(chosen)]
 
 
 def with_losses(

@@ -34,11 +34,11 @@ class Reader:
 
     name: str
     tokenizer: Tokenizer
-    width: int
-    """Rows of its output head, W: tokens, padded to a round number."""
+    width: int | None
+    """Rows of its output head, W: tokens, padded to a round number. None: it has no logits over tokens."""
 
     @classmethod
-    def at(cls, name: str, tokenizer: Path, width: int) -> Reader:
+    def at(cls, name: str, tokenizer: Path, width: int | None) -> Reader:
         """From the tokenizer in a folder."""
         from edgedistill.models.loading import load_tokenizer
 
@@ -57,7 +57,7 @@ def shared_tokens(teacher: Reader, student: Reader, texts: Iterable[str] = ()) -
     """
     vocabularies = [side.tokenizer.get_vocab() for side in (teacher, student)]
     for side, vocabulary in zip((teacher, student), vocabularies, strict=True):
-        if side.width <= max(vocabulary.values()):
+        if side.width is not None and side.width <= max(vocabulary.values()):
             raise UserError(
                 f"'{side.name}' has {side.width} logits, expected at least {max(vocabulary.values()) + 1}, one for "
                 "each token of its tokenizer"

@@ -7,12 +7,22 @@ import json
 import numpy as np
 import pytest
 import torch
-from language_models import STORIES, causal_request, family, tiny
+from byte_pairs import LACKING
+from language_models import STORIES, TEACHER, causal_request, family, tiny
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from edgedistill.contracts import registry
 from edgedistill.errors import RefusedError
+from edgedistill.students._tokens import trimmed_tokenizer
+from edgedistill.vocabulary.token_bytes import byte_characters
+from edgedistill.vocabulary.trimming import ADDED_BYTE
 
 gguf = pytest.importorskip("gguf")
 
@@ -25,11 +35,12 @@ TEXT = "the cat sat on the mat, and 1984 cats sat on 27 mats. it's what they'd d
 SMOLLM = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)])
 
 
-def bpe(cut, size: int = 300, **options) -> Tokenizer:
-    """A byte-level tokenizer of so many tokens."""
+def bpe(cut, size: int = 300, lacking: tuple[int, ...] = (), **options) -> Tokenizer:
+    """A byte-level tokenizer of so many tokens, without those of some bytes."""
     tokenizer = Tokenizer(models.BPE(**options))
     tokenizer.pre_tokenizer, tokenizer.decoder = cut, decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    without = {token for token, byte in byte_characters().items() if byte in lacking}
+    alphabet = [token for token in pre_tokenizers.ByteLevel.alphabet() if token not in without]
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, special_tokens=["<|end|>"])
     tokenizer.train_from_iterator([TEXT] * 3, trainer)
     return tokenizer
@@ -149,6 +160,75 @@ LLAMA3 = pre_tokenizers.Sequence(
 @pytest.mark.parametrize("size", [300, 280])
 def test_the_pre_tokenizer_is_named_by_how_it_cuts_whatever_the_tokens_are(cut, options, name, size):
     assert pre_tokenizer(json.loads(bpe(cut, size, **options).to_str())) == name
+
+
+QWEN2 = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Split(
+            Regex(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+                r"\s*[\r\n]+|\s+(?!\S)|\s+"
+            ),
+            "isolated",
+        ),
+        pre_tokenizers.ByteLevel(False, use_regex=False),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("cut", "options", "name"),
+    [
+        (pre_tokenizers.ByteLevel(False), {}, "gpt-2"),
+        (SMOLLM, {}, "smollm"),
+        (LLAMA3, {"ignore_merges": True}, "llama-bpe"),
+        (QWEN2, {}, "qwen2"),
+    ],
+)
+def test_a_trimmed_vocabulary_is_written_with_its_own_tokens_and_the_whole_ones_pre_tokenizer(
+    tmp_path, cut, options, name
+):
+    """Trimmed as a student's is: to tokens of its texts, with bytes that the whole one lacks."""
+    whole = bpe(cut, lacking=LACKING, **options)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=whole, eos_token="<|end|>", bos_token="<|end|>")
+    wrapped.save_pretrained(tmp_path / "whole")
+    used = np.array(whole.encode(TEXT).ids)
+    kept = trimmed_tokenizer(tmp_path / "whole", used, tmp_path / "trimmed", 1.0, vocabulary=285)
+    assert kept.count(ADDED_BYTE) == len(LACKING)
+    assert len(kept) == 285 < whole.get_vocab_size()
+    model = family("llama", vocab_size=len(kept), **SIZES)
+    file, made = written(model, tmp_path / "trimmed", tmp_path)
+    found, content = fields(file), json.loads((tmp_path / "trimmed" / "tokenizer.json").read_text())
+    assert found["tokenizer.ggml.pre"] == made.facts["pre_tokenizer"] == name
+    tokens, names = found["tokenizer.ggml.tokens"], {number: token for token, number in whole.get_vocab().items()}
+    assert [token for token, old in zip(tokens, kept, strict=True) if old != ADDED_BYTE] == [
+        names[old] for old in kept if old != ADDED_BYTE
+    ]
+    added = {token for token, old in zip(tokens, kept, strict=True) if old == ADDED_BYTE}
+    assert {byte_characters()[token] for token in added} == set(LACKING)
+    merges = [tuple(pair.split(" ")) for pair in found["tokenizer.ggml.merges"]]
+    assert merges == [tuple(pair) for pair in content["model"]["merges"]]
+    assert 0 < len(merges) < len(json.loads(whole.to_str())["model"]["merges"])
+    assert all({*pair, "".join(pair)} <= set(tokens) for pair in merges)
+    end, types = tokens.index("<|end|>"), [gguf.TokenType(kind) for kind in found["tokenizer.ggml.token_type"]]
+    assert found["tokenizer.ggml.eos_token_id"] == found["tokenizer.ggml.bos_token_id"] == end
+    assert [number for number, kind in enumerate(types) if kind != gguf.TokenType.NORMAL] == [end]
+    assert types[end] == gguf.TokenType.CONTROL
+
+
+def test_a_trimmed_sentencepiece_vocabulary_keeps_the_order_of_its_merges(tmp_path):
+    wrapped = AutoTokenizer.from_pretrained(TEACHER)
+    used = np.array(wrapped("Once upon a time there was a little girl named Lily.")["input_ids"])
+    kept = trimmed_tokenizer(TEACHER, used, tmp_path / "trimmed", 1.0, vocabulary=450)
+    file, _ = written(family("llama", vocab_size=450, **SIZES), tmp_path / "trimmed", tmp_path)
+    found, content = fields(file), json.loads((tmp_path / "trimmed" / "tokenizer.json").read_text())["model"]
+    tokens, scores = found["tokenizer.ggml.tokens"], found["tokenizer.ggml.scores"]
+    assert tokens == [wrapped.convert_ids_to_tokens(old) for old in kept]
+    assert (found["tokenizer.ggml.model"], found["tokenizer.ggml.pre"]) == ("llama", "default")
+    merged = [scores[tokens.index("".join(pair))] for pair in content["merges"]]
+    assert merged == sorted(merged, reverse=True)
+    assert min(merged) > min(scores)
+    assert found["tokenizer.ggml.bos_token_id"] == tokens.index("<s>")
 
 
 @pytest.mark.parametrize(

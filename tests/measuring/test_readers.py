@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
 from helpers import stand_in
 from transformers import AutoTokenizer
 
+from edgedistill.errors import UserError
 from edgedistill.measuring import readers
 from edgedistill.recipe.reading import shipped
 from edgedistill.vocabulary.probe_texts import probe_texts
@@ -67,3 +69,18 @@ def test_tokens_that_stand_for_something_else_are_no_texts(data):
     readers.texts_read(opened, data, [f"The end.{special}"])
     assert asked
     assert not any(special in text for text in asked)
+
+
+def test_a_folders_tokenizer_that_is_not_the_files_is_refused(data):
+    """What runtimes differ on, rare characters and spaces, is no other tokenizer."""
+    tokenizer, file = data.load_tokenizer(), "generate: 'model.gguf'"
+
+    def without_rare(text, ids):
+        return ids if text.isascii() and text.isprintable() else [0]
+
+    for opened in (by_its_own(data, without_rare), stand_in(tokens_of=lambda texts: None)):
+        readers.refuse_other_tokenizer(opened, tokenizer, data.tokenizer, file)
+    changed = by_its_own(data, lambda text, ids: [*ids, 7] if "https" in text else ids)
+    sentence = f"{file} contains another tokenizer than '{data.tokenizer}' (the text '1234567890 12345 1,000,000"
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        readers.refuse_other_tokenizer(changed, tokenizer, data.tokenizer, file)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from helpers import quickstart_rows
+from helpers import quickstart_rows, write_jsonl
 from language_models import TEACHER as FOLDER
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -15,6 +15,9 @@ from typer.testing import CliRunner
 import edgedistill
 from edgedistill.cli.app import app
 from edgedistill.errors import UserError
+from edgedistill.measuring import lone_file
+from edgedistill.measuring.device_model import Opened
+from edgedistill.measuring.options import MeasureOptions
 from edgedistill.runs import generating
 
 PROMPT = "Once upon a time"
@@ -176,3 +179,16 @@ def test_more_than_the_model_reads_is_refused(stories_file):
 def test_the_command_streams_to_its_output(greedy):
     done = CliRunner().invoke(app, ["generate", str(FOLDER), "--prompt", PROMPT, "--max-tokens", "24"])
     assert (done.exit_code, done.stdout) == (0, greedy + "\n")
+
+
+def test_a_file_is_not_asked_in_the_tokens_of_another_tokenizer(stories_file, monkeypatch, tmp_path):
+    """Here the file says what its own tokenizer gives; `measure` asks the same."""
+    monkeypatch.setattr(Opened, "tokens_of", lambda self, texts: [[1] for _ in texts])
+    sentence = "'.*model.onnx' contains another tokenizer than '.*' \\(the text 'The quick brown"
+    with pytest.raises(UserError, match=f"generate: {sentence}"):
+        said(stories_file, tokenizer=FOLDER, runtime="onnxruntime")
+    data = write_jsonl(tmp_path / "texts.jsonl", [{"text": "a word"}])
+    options = MeasureOptions(task="text-generation", metric="bits_per_byte", tokenizer=FOLDER)
+    monkeypatch.setattr(lone_file, "_looked_into", lambda *given: (None, []))  # it has a cache, as no single file may
+    with pytest.raises(UserError, match=f"measure: {sentence}"):
+        edgedistill.measure(stories_file, data, options)
