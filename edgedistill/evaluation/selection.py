@@ -48,6 +48,8 @@ class Figures:
     """None for an fp32 file, and if there is no such candidate."""
     search_failed: str | None = None
     """Why the search of its mix found none within its bound; None if it did, or for a file without a search."""
+    faults: tuple[str, ...] = ()
+    """Sentences on what verification found that rules it out (`file_checks.faults`)."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def choose(
     for candidate in figures:
         if candidate.beside is not None and candidate.beside.fp32 in allowed:
             blocked[candidate.id] += [(reason, 0.0) for reason in candidate.beside.blocks(select.prefer)]
-    verified = [candidate for candidate in figures if candidate.agreement >= min_agreement]
+    verified = [candidate for candidate in figures if candidate.agreement >= min_agreement and not candidate.faults]
     front = pareto_front(verified, primary, prompted)
     verdicts = tuple(
         Verdict(
@@ -207,6 +209,7 @@ def _blocks(
     found: list[tuple[str, float]] = []
     if candidate.search_failed is not None:
         found.append((candidate.search_failed, 1.0))
+    found += [(fault, 1.0) for fault in candidate.faults]
     if candidate.agreement < min_agreement:
         text = f"agreement {candidate.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
         found.append((text, (min_agreement - candidate.agreement) / max(min_agreement, 1e-9)))
