@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edgedistill.bundling.layout import is_bundle, open_bundle
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
+from edgedistill.device import streaming
 from edgedistill.device.files import Component, Files
 from edgedistill.device.generation import generate
 from edgedistill.device.sampling import Sampling
@@ -170,20 +171,15 @@ def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
         UserError: prompt and continuation do not fit the model.
         EdgedistillError: the file cannot be run.
     """
-    from tokenizers.decoders import DecodeStream
-
     task = registry.task(speaker.task)
     tokenizer = load_tokenizer(speaker.folder)
     assert task.data.prompt is not None, "other tasks are refused"
     prompt = task.data.prompt(tokenizer, wish.prompt)
     ends = ends_of(tokenizer, speaker.folder)
-    stream, plain = DecodeStream(ids=prompt, skip_special_tokens=True), tokenizer.backend_tokenizer
     said = (
         _by_torch(speaker, task, wish, prompt, ends) if speaker.files is None else _by_file(speaker, wish, prompt, ends)
     )
-    for token in said:
-        if (piece := stream.step(plain, token)) is not None:
-            yield str(piece)
+    yield from streaming.pieces(tokenizer.backend_tokenizer, prompt, said)
 
 
 def _by_torch(speaker: Speaker, task: Task, wish: Wish, prompt: list[int], ends: frozenset[int]) -> Iterator[int]:

@@ -77,6 +77,11 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
     assert "漢" in pieces
 
 
+def test_bytes_that_are_no_character_end_no_text(monkeypatch):
+    monkeypatch.setattr(generating, "_by_torch", lambda *given: iter([13, 131, 410]))
+    assert said(FOLDER) == "\n\ufffd "
+
+
 def test_a_text_ends_where_the_models_settings_say(tmp_path):
     folder = shutil.copytree(FOLDER, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
