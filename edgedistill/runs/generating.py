@@ -88,7 +88,10 @@ def find(place: Path, candidate: str | None, model: str | None, tokenizer: Path 
     if is_bundle(place):
         bundle = open_bundle(place)
         _refuse_other_tasks(bundle.facts.task, f"'{place}'")
-        return Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
+        speaker = Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
+        if runtime is not None:
+            _refuse_other_files(runtime, speaker.opened)
+        return speaker
     if (place / "config.json").is_file() and list(place.glob("*.safetensors")):
         if tokenizer is not None or runtime is not None:
             raise UserError("generate: --tokenizer and --runtime do not apply to a model folder, which PyTorch runs")
@@ -144,15 +147,20 @@ def _files(file: Path, task: str) -> Files:
 def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
     """A single file, or a folder that a runtime opens as one."""
     able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
-    if runtime is not None and runtime not in able:
-        suffixes = ", ".join(suffix or "a folder" for suffix in registry.runtime(runtime).suffixes)
-        raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({suffixes})")
+    if runtime is not None:
+        _refuse_other_files(runtime, place)
     if not able:
         raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model file or folder")
     chosen = runtime or ("onnxruntime" if "onnxruntime" in able else able[0])
     inside = place if (place / "tokenizer.json").is_file() else None
     folder = tokenizer or inside or model_folder(place, "generate")
     return Speaker(DEFAULT_TASK, folder, _files(place, DEFAULT_TASK), chosen)
+
+
+def _refuse_other_files(runtime: str, file: Path) -> None:
+    if file.suffix not in (known := registry.runtime(runtime).suffixes):
+        suffixes = ", ".join(suffix or "a folder" for suffix in known)
+        raise UserError(f"generate: '{file}' is not a file that {runtime} opens ({suffixes})")
 
 
 def _refuse_other_tasks(name: str, what: str) -> None:
