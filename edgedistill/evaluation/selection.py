@@ -61,6 +61,11 @@ class Prompted:
     """None if no length was measured for all candidates."""
 
     @property
+    def rate(self) -> Speed | None:
+        """The speed figure that breaks ties; None without such figures."""
+        return self.speeds[-1] if self.speeds else None
+
+    @property
     def where(self) -> str:
         """Its form in sentences."""
         return "" if self.tokens is None else f" with prompts of {self.tokens} tokens"
@@ -199,7 +204,18 @@ def preferred(
         case _:
             top = min(map(worth, fitting))
             equal = [candidate for candidate in fitting if worth(candidate) <= top + select.tie + 1e-12]
-            return min(equal, key=lambda candidate: (candidate.p50_ms, candidate.file_mb, worth(candidate)))
+            rate = _tie_breaker(equal, prompted)
+
+            def slowness(candidate: Figures) -> float:
+                return candidate.p50_ms if rate is None else _slowness(candidate, rate)
+
+            return min(equal, key=lambda candidate: (slowness(candidate), candidate.file_mb, worth(candidate)))
+
+
+def _tie_breaker(equal: Sequence[Figures], prompted: Prompted) -> Speed | None:
+    """The figure that the reports show of these candidates; None: latency."""
+    rate = prompted.rate
+    return rate if rate is not None and any(rate.name in candidate.speeds for candidate in equal) else None
 
 
 def _blocks(
@@ -273,9 +289,9 @@ def _why(
             if top.value == best.value:
                 reason = f"it has the best {words}"
             else:
-                reason = (
-                    f"it is the fastest of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"
-                )
+                rate = _tie_breaker([best], prompted)
+                fastest = "is the fastest (p50)" if rate is None else f"has the best {rate.words}"
+                reason = f"it {fastest} of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"
     return f"{best.id}: {count} and {reason}: {facts}."
 
 

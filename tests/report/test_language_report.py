@@ -177,13 +177,15 @@ def test_a_plot_for_each_speed_with_the_faster_ones_to_the_left(language):
     assert "(← higher is better)" in page
 
 
-def test_limits_and_preferences_of_speed_are_sentences():
+def test_limits_and_preferences_of_speed_are_sentences(language):
     assert limit_sentences(Limits(ttft_ms=50, tokens_per_s=20)) == [
         "time to first token ≤ 50 ms",
         "at least 20 tokens/s",
     ]
     assert "shortest time" in preference_sentence(SelectSpec(prefer="ttft_ms"))
     assert "most tokens" in preference_sentence(SelectSpec(prefer="tokens_per_s"))
+    tie = preference_sentence(SelectSpec(), language.speeds)
+    assert tie.endswith("; those within 0.005 of it count as equal, and the best tokens per second of them wins")
     assert "least memory" in preference_sentence(SelectSpec(prefer="peak_rss_mb"))
 
 
