@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from helpers import stand_in
 
 from edgedistill.contracts import registry
@@ -169,3 +170,65 @@ def test_what_verification_found_in_a_file_blocks_it(tmp_path):
     nothing = language_choice(tmp_path, {"fp32": found["fp32"]}).choice
     assert nothing.chosen is None
     assert "below the 0.9 that an fp32 file must reach" in nothing.why
+
+
+RIGHT = verified(1.0, 1.0)
+
+
+def test_the_speeds_are_those_of_the_longest_prompt_that_all_were_timed_on(tmp_path):
+    prompts = {
+        "fp32": (speeds(16, 1.0, 100.0), speeds(128, 8.0, 90.0), speeds(512, 40.0, 50.0)),
+        "int4": (speeds(16, 2.0, 300.0), speeds(128, 16.0, 200.0)),
+    }
+    both = {"fp32": RIGHT, "int4": RIGHT}
+    found = language_choice(tmp_path, both, prompts)
+    assert found.prompt_tokens == 128
+    assert "time to first token 16.00 ms, decoding speed 200.00 tokens/s with prompts of 128 tokens" in found.choice.why
+    alone = language_choice(tmp_path, {"fp32": RIGHT}, prompts)
+    assert alone.prompt_tokens == 512
+    assert "time to first token 40.00 ms, decoding speed 50.00 tokens/s with prompts of 512 tokens" in alone.choice.why
+    apart = language_choice(tmp_path, both, {"fp32": prompts["fp32"][2:], "int4": prompts["int4"]})
+    assert apart.prompt_tokens is None
+    assert "p50 2.00 ms" in apart.choice.why
+    assert choose.longest_common_prompt([]) is None
+
+
+def test_limits_on_speed_block_at_that_length(tmp_path):
+    prompts = {
+        "fp32": (speeds(16, 1.0, 300.0), speeds(128, 8.0, 90.0)),
+        "int4": (speeds(16, 2.0, 100.0), speeds(128, 16.0, 200.0)),
+    }
+    both = {"fp32": RIGHT, "int4": RIGHT}
+
+    def limited(**limits):
+        return language_choice(tmp_path, both, prompts, SelectSpec.model_validate({"limits": limits})).choice
+
+    slow = limited(tokens_per_s=100)
+    assert slow.chosen == "r1/onnx/int4"
+    assert slow.verdicts[0].blocked_by == (
+        "decoding speed 90.00 tokens/s with prompts of 128 tokens is below the limit of 100 tokens/s",
+    )
+    late = limited(ttft_ms=10)
+    assert late.chosen == "r1/onnx/fp32"
+    assert late.verdicts[1].blocked_by == (
+        "time to first token 16.00 ms with prompts of 128 tokens exceeds the limit of 10 ms",
+    )
+    assert limited(ttft_ms=10, tokens_per_s=100).chosen is None
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"), [("ttft_ms", "fp32"), ("tokens_per_s", "int4"), ("metric", "int4"), ("latency", "fp32")]
+)
+def test_a_preference_for_a_speed_decides(tmp_path, prefer, expected):
+    prompts = {"fp32": (speeds(128, 8.0, 90.0),), "int4": (speeds(128, 16.0, 200.0),)}
+    found = {"fp32": verified(1.0, 1.0), "int4": verified(1.004, 1.0)}
+    choice = language_choice(tmp_path, found, prompts, SelectSpec(prefer=prefer)).choice
+    assert choice.chosen == f"r1/onnx/{expected}"
+
+
+def test_a_drop_is_a_rise_of_a_metric_that_is_lower_is_better(tmp_path):
+    found = {"fp32": verified(1.05, 1.0), "int4": verified(1.2, 1.0)}
+    select = SelectSpec.model_validate({"limits": {"drop": 0.1}, "prefer": "size"})
+    choice = language_choice(tmp_path, found, select=select).choice
+    assert choice.chosen == "r1/onnx/fp32"
+    assert choice.verdicts[1].blocked_by == ("bits per byte rise 0.2000 exceeds the limit of 0.1",)
