@@ -104,7 +104,7 @@ class Child:
         reply: dict[str, object] = json.loads(line)
         if "error" in reply:
             words = str(reply["error"])
-            error = _ERRORS[reply["kind"]](words if reply["kind"] != "failed" else f"'{command}' failed: {words}")
+            error = _ERRORS[str(reply["kind"])](words if reply["kind"] != "failed" else f"'{command}' failed: {words}")
             error.add_note(str(reply["traceback"]))
             raise error
         answer = reply["ok"]
