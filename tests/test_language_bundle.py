@@ -73,6 +73,7 @@ def test_run_model_bundle_and_script_say_the_same(run, bundle):
     assert "".join(edgedistill.generate(run, PROMPT, model="r1", max_tokens=20)) == said
     assert "".join(edgedistill.generate(run, PROMPT, candidate="r1/onnx/fp32/onnxruntime", max_tokens=20)) == said
     assert "".join(edgedistill.generate(bundle, PROMPT, max_tokens=20)) == said
+    assert "".join(edgedistill.generate(bundle, PROMPT, runtime="onnxruntime", max_tokens=20)) == said
     command = [sys.executable, "-P", str(bundle / "examples" / "run.py"), PROMPT, "--max-tokens", "20"]
     assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == said + "\n"
 

@@ -88,7 +88,7 @@ def test_it_is_checked_as_a_language_model_and_reads_texts_as_its_tokenizer_does
     found = load_results(run).candidate(FILE)
     assert set(found.checks) == {"greedy_tokens", "greedy_texts", "padded_tokens", "uncached_tokens"}
     assert found.checks["greedy_texts"] == 1.0
-    assert (found.texts_read.by, found.texts_read.otherwise) == ("tokenizer.json", 0)
+    assert (found.texts_read.by, found.texts_read.otherwise, found.texts_read.in_data) == ("tokenizer.json", 0, 0)
     assert found.texts_read.texts > 10_200
 
 

@@ -26,6 +26,22 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
+class Demand:
+    """The least that a check of a file must reach.
+
+    Args:
+        fp32: an fp32 file below this is not chosen: it computes what its PyTorch model does, up to rounding.
+        every: a file of any precision below this is not chosen.
+        told: below this, a warning gives the figure: a quantized file may answer differently if, for example, its
+            scales depend on the rest of the batch.
+    """
+
+    fp32: float
+    every: float
+    told: float
+
+
+@dataclass(frozen=True)
 class Confidence:
     """A model's confidence, for tasks that define it.
 
@@ -64,6 +80,7 @@ class Judge:
         checks: (result of `TaskModel.probe`, result of `Driver.probe` for the file) -> shares from 0 to 1 by name,
             where 1 is perfect. None for a task without probes.
         check_words: name of a check -> its heading in tables.
+        demands: name of a check -> the least that it must reach; nothing is demanded of the others.
         lists_flips: whether to list the individual decisions on which a file and its PyTorch model differ; False if an
             example has hundreds.
         decision: the word for one decision: `answer`, `next token`.
@@ -83,6 +100,7 @@ class Judge:
     guess: Callable[[References], Answers] | None = None
     checks: Callable[[Arrays, Arrays], Mapping[str, float]] | None = None
     check_words: Mapping[str, str] = field(default_factory=dict)
+    demands: Mapping[str, Demand] = field(default_factory=dict)
     lists_flips: bool = True
     decision: str = "answer"
     divergence: str = "divergence"

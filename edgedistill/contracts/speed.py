@@ -36,7 +36,7 @@ class Prompts:
     Args:
         lengths: in tokens; the recipe may override them (`measure.prompts`).
         items: (items of the data, tokens T, number N) -> N items of exactly T real tokens each.
-        speeds: the figures reported for each length.
+        speeds: the figures reported for each length; the last one breaks ties in the choice.
     """
 
     lengths: tuple[int, ...]

@@ -132,8 +132,11 @@ class TextsReadResult(Part):
     """The 256 single bytes among them."""
     otherwise: int
     bytes_otherwise: int
+    in_data: int | None = None
+    """Of these, strings that occur in the texts of the data; null if unknown."""
     shown: tuple[str, ...] = ()
-    """The shortest texts that were tokenized differently, as Python literals."""
+    """Texts that were tokenized differently, as Python literals: first those that occur in the data, the shortest
+    first."""
 
 
 class CandidateResult(_TimedCandidate, Judged):

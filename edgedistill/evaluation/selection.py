@@ -48,6 +48,8 @@ class Figures:
     """None for an fp32 file, and if there is no such candidate."""
     search_failed: str | None = None
     """Why the search of its mix found none within its bound; None if it did, or for a file without a search."""
+    faults: tuple[str, ...] = ()
+    """Sentences on what verification found that rules it out (`file_checks.faults`)."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Prompted:
     speeds: Sequence[Speed] = ()
     tokens: int | None = None
     """None if no length was measured for all candidates."""
+
+    @property
+    def rate(self) -> Speed | None:
+        """The speed figure that breaks ties; None without such figures."""
+        return self.speeds[-1] if self.speeds else None
 
     @property
     def where(self) -> str:
@@ -117,7 +124,7 @@ def choose(
     for candidate in figures:
         if candidate.beside is not None and candidate.beside.fp32 in allowed:
             blocked[candidate.id] += [(reason, 0.0) for reason in candidate.beside.blocks(select.prefer)]
-    verified = [candidate for candidate in figures if candidate.agreement >= min_agreement]
+    verified = [candidate for candidate in figures if candidate.agreement >= min_agreement and not candidate.faults]
     front = pareto_front(verified, primary, prompted)
     verdicts = tuple(
         Verdict(
@@ -197,7 +204,18 @@ def preferred(
         case _:
             top = min(map(worth, fitting))
             equal = [candidate for candidate in fitting if worth(candidate) <= top + select.tie + 1e-12]
-            return min(equal, key=lambda candidate: (candidate.p50_ms, candidate.file_mb, worth(candidate)))
+            rate = _tie_breaker(equal, prompted)
+
+            def slowness(candidate: Figures) -> float:
+                return candidate.p50_ms if rate is None else _slowness(candidate, rate)
+
+            return min(equal, key=lambda candidate: (slowness(candidate), candidate.file_mb, worth(candidate)))
+
+
+def _tie_breaker(equal: Sequence[Figures], prompted: Prompted) -> Speed | None:
+    """The figure that the reports show of these candidates; None: latency."""
+    rate = prompted.rate
+    return rate if rate is not None and any(rate.name in candidate.speeds for candidate in equal) else None
 
 
 def _blocks(
@@ -207,6 +225,7 @@ def _blocks(
     found: list[tuple[str, float]] = []
     if candidate.search_failed is not None:
         found.append((candidate.search_failed, 1.0))
+    found += [(fault, 1.0) for fault in candidate.faults]
     if candidate.agreement < min_agreement:
         text = f"agreement {candidate.agreement:.4f} is below verify.min_agreement {min_agreement:g}"
         found.append((text, (min_agreement - candidate.agreement) / max(min_agreement, 1e-9)))
@@ -270,9 +289,9 @@ def _why(
             if top.value == best.value:
                 reason = f"it has the best {words}"
             else:
-                reason = (
-                    f"it is the fastest of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"
-                )
+                rate = _tie_breaker([best], prompted)
+                fastest = "is the fastest (p50)" if rate is None else f"has the best {rate.words}"
+                reason = f"it {fastest} of those within {select.tie:g} of the best {words} ({top.id}, {top.value:.4f})"
     return f"{best.id}: {count} and {reason}: {facts}."
 
 

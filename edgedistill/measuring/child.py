@@ -12,13 +12,16 @@ from pathlib import Path
 from types import TracebackType
 
 from edgedistill.contracts import registry
-from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.errors import EdgedistillError, RefusedError, UserError
 from edgedistill.isolation import environments
 from edgedistill.system import process
 
 
 class MeasuringError(EdgedistillError):
     """A child process failed or died."""
+
+
+_ERRORS: dict[str, type[EdgedistillError]] = {"refused": RefusedError, "user": UserError, "failed": MeasuringError}
 
 
 class Child:
@@ -80,6 +83,7 @@ class Child:
 
         Raises:
             RefusedError: the child reported that this is not supported.
+            UserError: the child reported that the user's input is invalid.
             MeasuringError: the command failed in the child, or the child died (with its last output) or exceeded the
                 time limit.
         """
@@ -100,7 +104,7 @@ class Child:
         reply: dict[str, object] = json.loads(line)
         if "error" in reply:
             words = str(reply["error"])
-            error = RefusedError(words) if reply["refused"] else MeasuringError(f"'{command}' failed: {words}")
+            error = _ERRORS[str(reply["kind"])](words if reply["kind"] != "failed" else f"'{command}' failed: {words}")
             error.add_note(str(reply["traceback"]))
             raise error
         answer = reply["ok"]

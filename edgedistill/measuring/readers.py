@@ -43,12 +43,15 @@ def texts_read(opened: Opened, data: PreparedData, texts: Sequence[str]) -> Text
     if found is None:
         found = _beside(data, asked)
     other = [number for number, pair in enumerate(zip(wanted, found, strict=True)) if list(pair[0]) != pair[1]]
+    occurring = {number for number in other if any(asked[number] in text for text in texts)}
+    order = sorted(other, key=lambda number: (number not in occurring, len(asked[number])))
     return TextsRead(
         by=by,
         texts=len(asked),
         otherwise=len(other),
         bytes_otherwise=sum(number >= len(strings) for number in other),
-        shown=tuple(f"{text!r:.60}" for text in sorted((asked[number] for number in other), key=len)[:_SHOWN]),
+        in_data=len(occurring),
+        shown=tuple(f"{asked[number]!r:.60}" for number in order[:_SHOWN]),
     )
 
 

@@ -29,7 +29,7 @@ from edgedistill.device.generation import generate, greedy_with_leads, likeliest
 from edgedistill.device.graphs import OpenedModel
 from edgedistill.device.sampling import Sampling
 from edgedistill.device.timing import Turns, batches_of
-from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.errors import EdgedistillError, RefusedError, UserError
 from edgedistill.exporting.jobs import ExportJob, run_job
 from edgedistill.isolation.emulation.guest import instructions
 
@@ -221,11 +221,16 @@ def main() -> None:
             own = isinstance(error, EdgedistillError)
             reply = {
                 "error": str(error) if own else f"{type(error).__name__}: {error}",
-                "refused": isinstance(error, RefusedError),
+                "kind": _kind(error),
                 "traceback": traceback.format_exc(),
             }
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
+
+
+def _kind(error: Exception) -> str:
+    """As what the parent raises it again."""
+    return "refused" if isinstance(error, RefusedError) else "user" if isinstance(error, UserError) else "failed"
 
 
 if __name__ == "__main__":

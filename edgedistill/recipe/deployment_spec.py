@@ -121,4 +121,5 @@ class SelectSpec(Spec):
     """What to optimise among the candidates within the limits; `metric` (formerly `accuracy`) is the task's primary
     metric."""
     tie: float = Field(0.005, ge=0)
-    """Validation scores within this distance of the best count as tied; the fastest of them wins."""
+    """Validation scores within this distance of the best count as tied; the fastest of them wins (by p50 latency, for
+    language models by `tokens_per_s`)."""

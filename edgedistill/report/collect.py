@@ -58,7 +58,7 @@ def collect(files: RunFiles) -> Results:
         warnings=(
             *chance_warnings(_against_chance(files)),
             *warnings(rounds, repeated, files, judging),
-            *candidate_warnings(candidates, hosts),
+            *candidate_warnings(candidates, hosts, files.judge),
         ),
         loss_budget=loss_budget(files, judging, measured, chosen),
         flips=_flips(files),

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from edgedistill.contracts.metric import Direction
 from edgedistill.evaluation.results import Results
+from edgedistill.evaluation.results_candidates import SpeedResult
 from edgedistill.evaluation.results_models import RoundResult, TeacherResult
 from edgedistill.evaluation.wording import drop_word, heading
 from edgedistill.recipe.deployment_spec import Limits, SelectSpec
@@ -80,7 +81,7 @@ def render_html(results: Results, training: Mapping[str, Sequence[EpochRecord]],
         smaller={candidate.id: times_smaller(results, candidate) for candidate in results.measured},
         faster={candidate.id: times_faster(results, candidate) for candidate in results.measured},
         limits=limit_sentences(select.limits, results.direction),
-        preference=preference_sentence(select),
+        preference=preference_sentence(select, results.speeds if results.prompt_tokens is not None else ()),
         plots=[
             (_pace_heading(pace), Markup(metric_against_latency(results, select.limits, pace)))
             for pace in paces(results)
@@ -146,8 +147,12 @@ def limit_sentences(limits: Limits, direction: Direction = "higher") -> list[str
     return [written[name].format(value) for name, value in given.items() if value is not None]
 
 
-def preference_sentence(select: SelectSpec) -> str:
-    """The criterion among the candidates within the limits."""
+def preference_sentence(select: SelectSpec, speeds: Sequence[SpeedResult] = ()) -> str:
+    """The criterion among the candidates within the limits.
+
+    Args:
+        speeds: the task's own speed figures that were compared.
+    """
     match select.prefer:
         case "latency":
             return "the fastest (p50) within the limits"
@@ -160,5 +165,6 @@ def preference_sentence(select: SelectSpec) -> str:
         case "tokens_per_s":
             return "the most tokens per second (p50) within the limits"
         case _:
-            tie = f"; those within {select.tie:g} of it count as equal, and the fastest of them wins"
+            fastest = f"best {speeds[-1].words}" if speeds else "lowest p50"
+            tie = f"; those within {select.tie:g} of it count as equal, and the {fastest} of them wins"
             return "the best validation metric within the limits" + (tie if select.tie else "")

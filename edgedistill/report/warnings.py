@@ -11,6 +11,7 @@ from edgedistill.contracts import registry
 from edgedistill.contracts.metric import signed
 from edgedistill.evaluation.advice import RoundFigures, remedies
 from edgedistill.evaluation.chance import AgainstChance
+from edgedistill.evaluation.file_checks import shortfalls
 from edgedistill.evaluation.results_candidates import CandidateResult, EmulatedResult, UnmeasuredResult
 from edgedistill.evaluation.results_hosts import HostResult
 from edgedistill.evaluation.results_models import RoundResult
@@ -20,6 +21,7 @@ from edgedistill.recipe.schema import teacher_of
 from edgedistill.report import formatting as f
 
 if TYPE_CHECKING:
+    from edgedistill.contracts.judge import Judge
     from edgedistill.evaluation.figures import Judging
     from edgedistill.recipe.round_spec import Round
     from edgedistill.report.run_files import RunFiles
@@ -78,15 +80,25 @@ def chance_warnings(models: Mapping[str, AgainstChance]) -> list[str]:
 
 
 def candidate_warnings(
-    rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], hosts: Mapping[str, HostResult]
+    rows: Sequence[CandidateResult | EmulatedResult | UnmeasuredResult], hosts: Mapping[str, HostResult], judge: Judge
 ) -> list[str]:
-    """Sentences about measured files: answers that depend on the batch, texts that are tokenized differently, and more
-    threads than cores."""
+    """Sentences about measured files: answers that depend on the batch or on how they are computed, texts that are
+    tokenized differently, and more threads than cores."""
     measured = [row for row in rows if isinstance(row, CandidateResult)]
     found = []
+    low = {_file(row): shares for row in measured if (shares := shortfalls(judge, row.checks))}
+    if low:
+        lowest_first = sorted(low.items(), key=lambda pair: min(pair[1].values()))
+        told = [
+            f"{name} {', '.join(f'{words} {share:.4f}' for words, share in shares.items())}"
+            for name, shares in lowest_first
+        ]
+        found.append(
+            f"These files answer differently depending on how they are run, while their figures are of whole inputs at "
+            f"once: {_first(told)}."
+        )
     moved = {
-        f"{row.model}/{row.target}/{row.precision}/{row.runtime} {row.agreement_with_student:.4f} and "
-        f"{row.agreement_batched:.4f}": None
+        f"{_file(row)} {row.agreement_with_student:.4f} and {row.agreement_batched:.4f}": None
         for row in measured
         if row.agreement_batched is not None and row.agreement_batched != row.agreement_with_student
     }
@@ -96,8 +108,7 @@ def candidate_warnings(
             f"batches of {BATCHED}: {_first(list(moved))}."
         )
     reads = {
-        f"{row.model}/{row.target}/{row.precision}/{row.runtime} {row.texts_read.otherwise} of {row.texts_read.texts} "
-        f"({', '.join(row.texts_read.shown)})": None
+        f"{_file(row)} {row.texts_read.otherwise} of {row.texts_read.texts} ({', '.join(row.texts_read.shown)})": None
         for row in measured
         if row.texts_read is not None and row.texts_read.otherwise
     }
@@ -109,6 +120,10 @@ def candidate_warnings(
         if crowded:
             found.append(f"Timed with more threads than the {host.threads} available cores: {_first(crowded)}.")
     return found
+
+
+def _file(row: CandidateResult) -> str:
+    return f"{row.model}/{row.target}/{row.precision}/{row.runtime}"
 
 
 def _first(names: Sequence[str], most: int = 4) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edgedistill.bundling.layout import is_bundle, open_bundle
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
+from edgedistill.device import streaming
 from edgedistill.device.files import Component, Files
 from edgedistill.device.generation import generate
 from edgedistill.device.sampling import Sampling
@@ -90,7 +91,10 @@ def find(place: Path, candidate: str | None, model: str | None, tokenizer: Path 
     if is_bundle(place):
         bundle = open_bundle(place)
         _refuse_other_tasks(bundle.facts.task, f"'{place}'")
-        return Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
+        speaker = Speaker(bundle.facts.task, place, bundle.opened, runtime or bundle.facts.runtime)
+        if runtime is not None:
+            _refuse_other_files(runtime, speaker.opened)
+        return speaker
     if (place / "config.json").is_file() and list(place.glob("*.safetensors")):
         if tokenizer is not None or runtime is not None:
             raise UserError("generate: --tokenizer and --runtime do not apply to a model folder, which PyTorch runs")
@@ -146,15 +150,20 @@ def _files(file: Path, task: str) -> Files:
 def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
     """A single file, or a folder that a runtime opens as one."""
     able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
-    if runtime is not None and runtime not in able:
-        suffixes = ", ".join(suffix or "a folder" for suffix in registry.runtime(runtime).suffixes)
-        raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({suffixes})")
+    if runtime is not None:
+        _refuse_other_files(runtime, place)
     if not able:
         raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model file or folder")
     chosen = runtime or ("onnxruntime" if "onnxruntime" in able else able[0])
     inside = place if (place / "tokenizer.json").is_file() else None
     folder = tokenizer or inside or model_folder(place, "generate")
     return Speaker(DEFAULT_TASK, folder, _files(place, DEFAULT_TASK), chosen)
+
+
+def _refuse_other_files(runtime: str, file: Path) -> None:
+    if file.suffix not in (known := registry.runtime(runtime).suffixes):
+        suffixes = ", ".join(suffix or "a folder" for suffix in known)
+        raise UserError(f"generate: '{file}' is not a file that {runtime} opens ({suffixes})")
 
 
 def _refuse_other_tasks(name: str, what: str) -> None:
@@ -173,22 +182,17 @@ def pieces(speaker: Speaker, wish: Wish) -> Iterator[str]:
         UserError: prompt and continuation do not fit the model.
         EdgedistillError: the file cannot be run.
     """
-    from tokenizers.decoders import DecodeStream
-
     task = registry.task(speaker.task)
     tokenizer = load_tokenizer(speaker.folder)
     assert task.data.prompt is not None, "other tasks are refused"
     prompt = task.data.prompt(tokenizer, wish.prompt)
     ends = ends_of(tokenizer, speaker.folder)
-    stream, plain = DecodeStream(ids=prompt, skip_special_tokens=True), tokenizer.backend_tokenizer
     said = (
         _by_torch(speaker, task, wish, prompt, ends)
         if speaker.files is None
         else _by_file(speaker, wish, prompt, ends, tokenizer)
     )
-    for token in said:
-        if (piece := stream.step(plain, token)) is not None:
-            yield str(piece)
+    yield from streaming.pieces(tokenizer.backend_tokenizer, prompt, said)
 
 
 def _by_torch(speaker: Speaker, task: Task, wish: Wish, prompt: list[int], ends: frozenset[int]) -> Iterator[int]:

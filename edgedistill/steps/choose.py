@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgedistill.contracts import registry
 from edgedistill.evaluation.beside_fp32 import BesideFp32
+from edgedistill.evaluation.file_checks import faults
 from edgedistill.evaluation.selection import Figures, Primary, Prompted, choose
 from edgedistill.evaluation.speed_up import speed_up
 from edgedistill.exporting.candidates import Candidate, fp32_counterpart
@@ -18,7 +19,8 @@ from edgedistill.store.step import Context
 def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> Chosen:
     """Publish only the record."""
     task = registry.task(settings.task.type)
-    metric = task.judge(settings.task).metrics[settings.task.metric]
+    own = task.judge(settings.task)
+    metric = own.metrics[settings.task.metric]
     every = inputs.measured.record.candidates
     tokens = longest_common_prompt([every[row.id] for row in settings.candidates if row.id in every])
     teacher = inputs.teacher.record.value
@@ -47,6 +49,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 speeds=_speeds(seen, tokens),
                 beside=_beside_fp32(row, settings.candidates, every),
                 search_failed=searched.record.search.blocked if searched is not None else None,
+                faults=faults(own, row.precision, verified.checks, verified.texts_read),
             )
         )
     primary = Primary(metric.name, metric.direction)

@@ -17,7 +17,7 @@ from edgedistill.contracts.metric import Metric
 from edgedistill.errors import EdgedistillError
 from edgedistill.tasks._language_device import IDS, LOG_P, LOG_PS
 from edgedistill.tasks._language_items import BYTES, TOKEN
-from edgedistill.tasks._language_probe import CHECK_WORDS, checks
+from edgedistill.tasks._language_probe import CHECK_WORDS, DEMANDS, checks
 
 
 def per_byte_statistics(answers: Answers, references: References) -> Floats:
@@ -142,6 +142,7 @@ JUDGE = Judge(
     guess=guess,
     checks=checks,
     check_words=CHECK_WORDS,
+    demands=DEMANDS,
     lists_flips=False,
     decision="next token",
     divergence="KL from PyTorch, nats",

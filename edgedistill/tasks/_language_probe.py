@@ -10,6 +10,7 @@ import numpy as np
 from edgedistill.arrays import Array, Arrays, Integers, evenly_spaced
 from edgedistill.contracts.driver import Graph
 from edgedistill.contracts.items import Items
+from edgedistill.contracts.judge import Demand
 from edgedistill.tasks._language_device import MODEL, greedy, reader
 from edgedistill.tasks._language_items import TOKENS
 
@@ -25,6 +26,17 @@ CHECK_WORDS = {
     "padded_tokens": "tokens in a padded batch equal to alone",
     "uncached_tokens": "tokens without cache equal to with cache",
 }
+DEMANDS = {
+    "greedy_tokens": Demand(fp32=0.5, every=0.0, told=0.0),
+    "padded_tokens": Demand(fp32=0.9, every=0.0, told=0.95),
+    "uncached_tokens": Demand(fp32=0.9, every=0.5, told=0.95),
+}
+"""Rounding decides between two equally likely tokens, and a text counts no further than there: even in fp32, one early
+tie in 16 texts costs a 16th of `greedy_tokens` and `padded_tokens`, and a runtime's fp16 cache makes ties more common.
+Scales that are computed from the input (int8-dynamic) depend on padding and on how many tokens are processed at once,
+so nothing is demanded of a quantized file's padded batches. Without a cache each token counts by itself: a file of any
+precision that does not repeat half of them does not generate what its figures, from one pass over whole texts,
+describe."""
 
 
 def beginnings(items: Items) -> tuple[list[list[int]], int]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgedistill.contracts.task import Prompt
 from edgedistill.device.decoding import Decoder
+from edgedistill.errors import UserError
 from edgedistill.tasks._language_chat import asked
 from edgedistill.tasks._language_torch import TorchDecoder
 
@@ -24,7 +25,7 @@ def tokens(tokenizer: PreTrainedTokenizerBase, given: Prompt) -> list[int]:
     reply.
 
     Raises:
-        UserError: the tokenizer has no chat template, or rejects these messages.
+        UserError: the tokenizer has no chat template, or rejects these messages; text that is not valid Unicode.
     """
     if not isinstance(given, str):
         return _ids(tokenizer, asked(tokenizer, given), special=False)
@@ -40,5 +41,9 @@ def decoder(model: PreTrainedModel) -> Decoder:
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool) -> list[int]:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # a command line's bytes that are not UTF-8 arrive as lone surrogates
+        raise UserError(f"the prompt {text[:60]!r} is not valid Unicode at character {error.start + 1}") from error
     found = tokenizer(text, add_special_tokens=special, return_attention_mask=False, verbose=False)
     return [int(token) for token in found["input_ids"]]

@@ -91,6 +91,26 @@ def test_the_sentence_tells_the_speeds_and_where_they_were_measured():
     assert "time to first token 20.00 ms, tokens per second 400.00 tokens/s with prompts of 128 tokens, 5.00 MB" in why
 
 
+def test_ties_are_broken_by_the_figure_that_the_report_shows():
+    quick_run = figures("quick-run", 20.0, 100.0, value=1.5, p50_ms=0.1, file_mb=1.0)
+    fluent = figures("fluent", 20.0, 400.0, value=1.504)
+    found = chosen(quick_run, fluent)
+    assert found.chosen == "fluent"
+    assert "it has the best tokens per second of those within 0.005 of the best bits per byte (quick-run, 1.5000)" in (
+        found.why
+    )
+    unknown = figures("unknown", None, None, value=1.499, p50_ms=0.1)
+    assert chosen(unknown, fluent).chosen == "fluent"
+
+
+def test_without_a_length_in_common_ties_are_broken_by_the_latency_that_is_shown_then():
+    slow, quick = figures("slow", None, None), figures("quick", None, None, value=1.504, p50_ms=1.0)
+    found = choose([slow, quick], SelectSpec(), 0.9, LOSS, Prompted(SPEEDS, None))
+    assert found.chosen == "quick"
+    assert "it is the fastest (p50) of those within 0.005 of the best bits per byte (slow, 1.5000)" in found.why
+    assert "p50 1.00 ms" in found.why
+
+
 @pytest.mark.parametrize("prefer", ["metric", "size", "latency", "peak_rss_mb"])
 def test_without_such_figures_nothing_of_them_is_said(prefer):
     found = choose([SOON, FAST], SelectSpec(prefer=prefer), 0.9, LOSS)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import io
+import json
 import subprocess
 import sys
 import time
 
 import psutil
 import pytest
+from helpers import stand_in
 
-from edgedistill.measuring.child import Child
+from edgedistill.errors import RefusedError, UserError
+from edgedistill.measuring import worker
+from edgedistill.measuring.child import Child, MeasuringError
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part is Linux's")
@@ -35,3 +40,31 @@ def test_a_signal_waits_for_no_child(tmp_path):
     child.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert time.monotonic() - begun < 8
     assert child._process.returncode == -9
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        (UserError("a prompt has no tokens"), UserError, "a prompt has no tokens"),
+        (RefusedError("no such operator"), RefusedError, "no such operator"),
+        (ValueError("odd"), MeasuringError, "'say' failed: ValueError: odd"),
+    ],
+)
+def test_an_error_in_the_child_is_the_same_error_here(tmp_path, raised, kind, words, monkeypatch):
+    def fail(self):
+        raise raised
+
+    answers = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.Worker, "say", fail)
+        patch.setattr(worker.own_process, "die_with_parent", lambda: None)
+        patch.setattr(worker, "os", stand_in(fdopen=lambda *_, **__: answers, dup=lambda *_: 1, dup2=lambda *_: None))
+        patch.setattr(worker, "sys", stand_in(stdin=[json.dumps({"command": "say"})]))
+        worker.main()
+    with Child(tmp_path / "log") as child:
+        monkeypatch.setattr(child._process, "stdout", io.StringIO(answers.getvalue()))
+        with pytest.raises(kind) as found:
+            child.ask("say")
+        assert str(found.value) == words
+        assert type(found.value) is kind
+        assert "in fail" in found.value.__notes__[0]

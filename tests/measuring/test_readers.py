@@ -48,8 +48,21 @@ def test_each_text_that_is_read_otherwise_counts_and_the_shortest_are_shown(data
     found = readers.texts_read(by_its_own(data, without_tabs), data, ["Once\tupon a time"] * 5)
     assert found.otherwise > 1
     assert found.bytes_otherwise == 1
+    assert 1 < found.in_data < found.otherwise  # other probes have tabs that the data has not
     assert found.shown[0] == repr("\t")  # the shortest first
     assert len(found.shown) > 1
+
+
+def test_texts_of_the_data_are_told_apart_and_shown_first(data):
+    given = ["A rather long word: antidisestablishmentarianism, twice: antidisestablishmentarianism."]
+    found = readers.texts_read(by_its_own(data, lambda text, ids: [0] if "\0" in text else ids), data, given)
+    assert found.otherwise > 1
+    assert found.in_data == 0
+    found = readers.texts_read(by_its_own(data, lambda text, ids: [0]), data, given)
+    assert found.otherwise == found.texts == 556
+    assert 100 < found.in_data < 456
+    assert len(found.shown[0]) == 3
+    assert all(text[1:-1] in given[0] for text in found.shown)
 
 
 def test_a_file_without_one_is_read_by_the_tokenizer_beside_it_alone(data):

@@ -167,7 +167,8 @@ def test_limits_and_preference_in_words():
     ]
     assert "fastest" in preference_sentence(SelectSpec(prefer="latency"))
     assert "smallest" in preference_sentence(SelectSpec(prefer="size"))
-    assert "0.01" in preference_sentence(SelectSpec.model_validate({"prefer": "accuracy", "tie": 0.01}))
+    tie = preference_sentence(SelectSpec.model_validate({"prefer": "accuracy", "tie": 0.01}))
+    assert tie.endswith("; those within 0.01 of it count as equal, and the lowest p50 of them wins")
 
 
 def test_a_metric_that_is_lower_is_better_is_said_so_wherever_it_stands(lower, training):

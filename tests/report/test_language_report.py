@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from edgedistill.cli import tables
+from edgedistill.contracts import registry
 from edgedistill.evaluation.results import Results
 from edgedistill.recipe.deployment_spec import Limits, SelectSpec
 from edgedistill.report.html import limit_sentences, preference_sentence, render_html
@@ -18,6 +19,8 @@ from edgedistill.report.markdown import render_markdown
 from edgedistill.report.metric_plot import drawable, front_of, metric_against_latency
 from edgedistill.report.pace import paces
 from edgedistill.report.warnings import candidate_warnings
+
+JUDGE = registry.task("text-generation").judge(registry.task_as("text-generation", "bits_per_byte", {}))
 
 
 def percentiles(p50: float, worse: float) -> dict[str, object]:
@@ -174,13 +177,15 @@ def test_a_plot_for_each_speed_with_the_faster_ones_to_the_left(language):
     assert "(← higher is better)" in page
 
 
-def test_limits_and_preferences_of_speed_are_sentences():
+def test_limits_and_preferences_of_speed_are_sentences(language):
     assert limit_sentences(Limits(ttft_ms=50, tokens_per_s=20)) == [
         "time to first token ≤ 50 ms",
         "at least 20 tokens/s",
     ]
     assert "shortest time" in preference_sentence(SelectSpec(prefer="ttft_ms"))
     assert "most tokens" in preference_sentence(SelectSpec(prefer="tokens_per_s"))
+    tie = preference_sentence(SelectSpec(), language.speeds)
+    assert tie.endswith("; those within 0.005 of it count as equal, and the best tokens per second of them wins")
     assert "least memory" in preference_sentence(SelectSpec(prefer="peak_rss_mb"))
 
 
@@ -190,8 +195,22 @@ def test_a_file_is_weighed_with_the_tokenizer_beside_it(language):
 
 
 def test_a_file_that_reads_texts_otherwise_is_a_warning(language):
-    found = candidate_warnings(language.candidates, language.hosts)
+    found = candidate_warnings(language.candidates, language.hosts, JUDGE)
     sentence = "different tokens from their model's: r1/onnx/int8-dynamic/onnxruntime 2 of 10256 ('ﬁne')."
     assert [warning for warning in found if warning.endswith(sentence)]
     alike = language.model_copy(update={"candidates": language.candidates[:2]})
-    assert not any("different tokens" in warning for warning in candidate_warnings(alike.candidates, alike.hosts))
+    found = candidate_warnings(alike.candidates, alike.hosts, JUDGE)
+    assert not any("different tokens" in warning for warning in found)
+
+
+def test_a_file_that_decodes_otherwise_than_it_reads_is_a_warning_with_its_figures(language):
+    assert "how they are run" not in "".join(candidate_warnings(language.candidates, language.hosts, JUDGE))
+    first, second, third = language.candidates
+    low = second.model_copy(update={"checks": {"padded_tokens": 0.9, "uncached_tokens": 1.0}})
+    lowest = third.model_copy(update={"checks": {"padded_tokens": 0.085, "uncached_tokens": 0.896}})
+    (found,) = candidate_warnings([first, low, lowest], language.hosts, JUDGE)[:1]
+    assert found == (
+        "These files answer differently depending on how they are run, while their figures are of whole inputs at "
+        "once: r1/onnx/int8-dynamic/onnxruntime tokens in a padded batch equal to alone 0.0850, tokens without cache "
+        "equal to with cache 0.8960; r1/onnx/fp32/onnxruntime tokens in a padded batch equal to alone 0.9000."
+    )

@@ -7,13 +7,16 @@ import shutil
 
 import pytest
 import torch
-from helpers import quickstart_rows, write_jsonl
+from byte_pairs import byte_pairs
+from helpers import quickstart_rows, stand_in, write_jsonl
 from language_models import TEACHER as FOLDER
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 import edgedistill
 from edgedistill.cli.app import app
+from edgedistill.contracts.driver import PortNames
+from edgedistill.device.files import Component
 from edgedistill.errors import UserError
 from edgedistill.measuring import lone_file
 from edgedistill.measuring.device_model import Opened
@@ -80,6 +83,11 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
     assert "漢" in pieces
 
 
+def test_bytes_that_are_no_character_end_no_text(monkeypatch):
+    monkeypatch.setattr(generating, "_by_torch", lambda *given: iter([13, 131, 410]))
+    assert said(FOLDER) == "\n\ufffd "
+
+
 def test_a_text_ends_where_the_models_settings_say(tmp_path):
     folder = shutil.copytree(FOLDER, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
@@ -114,6 +122,82 @@ def test_a_prompt_begins_as_the_texts_that_were_learned(monkeypatch):
     said(FOLDER, "")
     tokenizer = AutoTokenizer.from_pretrained(FOLDER)
     assert given == [tokenizer(PROMPT)["input_ids"], [tokenizer.bos_token_id]]
+
+
+def test_a_chat_is_asked_for_on_the_command_line(tmp_path, monkeypatch):
+    folder = shutil.copytree(FOLDER, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    given = []
+    monkeypatch.setattr(generating, "generate", lambda decoder, prompt, *more: given.append(prompt) or iter(()))
+    for words in (["--chat"], []):
+        assert CliRunner().invoke(app, ["generate", str(folder), "--prompt", "Hello", *words]).exit_code == 0
+    chat, plain = given
+    assert chat == tokenizer("<user>Hello\n<say>", add_special_tokens=False)["input_ids"]
+    assert plain == tokenizer("Hello")["input_ids"]
+
+
+@pytest.fixture
+def bundle(stories_file, tmp_path, monkeypatch):
+    """As much of a bundle with the stories' file as is asked of it here, whose own runtime is not installed."""
+    for file in FOLDER.iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    opened = {"model": Component({None: stories_file}, PortNames((), ("logits",)))}
+    told = stand_in(facts=stand_in(task="text-generation", runtime="browser"), opened=opened)
+    monkeypatch.setattr(generating, "is_bundle", lambda place: place == tmp_path)
+    monkeypatch.setattr(generating, "open_bundle", lambda place: told)
+    return tmp_path
+
+
+def test_a_bundle_is_run_by_its_own_runtime_or_the_one_asked_for(bundle, greedy):
+    assert generating.find(bundle, None, None, None, None).runtime == "browser"
+    words = ["generate", str(bundle), "--prompt", PROMPT, "--max-tokens", "24", "--runtime", "onnxruntime"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stdout) == (0, greedy + "\n")
+
+
+def test_a_runtime_that_does_not_open_a_bundles_file_is_refused(bundle):
+    with pytest.raises(UserError, match=r"model.onnx' is not a file that llama-cpp opens \(\.gguf\)"):
+        edgedistill.generate(bundle, PROMPT, runtime="llama-cpp")
+    with pytest.raises(UserError, match="unknown runtimes 'onxruntime'"):
+        edgedistill.generate(bundle, PROMPT, runtime="onxruntime")
+
+
+@pytest.mark.parametrize("prompt", ["ab\udcff", [{"role": "user", "content": "ab\udcff"}]])
+def test_bytes_that_are_no_text_are_no_prompt(prompt, tmp_path):
+    folder = shutil.copytree(FOLDER, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{{ messages[0].content }}"
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(UserError, match="the prompt 'ab.udcff' is not valid Unicode at character 3"):
+        said(folder, prompt)
+
+
+def test_a_prompt_without_tokens_is_the_users_to_change(stories_file, tmp_path):
+    PreTrainedTokenizerFast(tokenizer_object=byte_pairs()).save_pretrained(tmp_path)
+    with pytest.raises(UserError) as found:
+        said(stories_file, "", tokenizer=tmp_path)
+    assert str(found.value) == "a prompt has no tokens, expected at least one"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--max-tokens", "0"], "greater than or equal to 1"),
+        (["--max-tokens", "-5"], "greater than or equal to 1"),
+        (["--seed", "-1"], "the seed is -1, expected 0 or more"),
+        (["--temperature", "nan"], "the temperature is nan, expected 0 or more"),
+        (["--temperature", "-1"], "the temperature is -1.0, expected 0 or more"),
+        (["--top-k", "-1"], "top_k is -1, expected 0 (all) or more"),
+        (["--top-p", "nan"], "top_p is nan, expected more than 0 and at most 1"),
+    ],
+)
+def test_figures_that_cannot_be_are_one_sentence_and_the_users_to_change(words, sentence):
+    done = CliRunner().invoke(app, ["generate", str(FOLDER), "--prompt", PROMPT, *words])
+    own = done.exception
+    assert sentence in " ".join((str(own) if isinstance(own, UserError) else done.output).split())
+    assert (own.exit_code if isinstance(own, UserError) else done.exit_code) == 2
 
 
 @pytest.mark.parametrize(

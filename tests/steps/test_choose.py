@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from helpers import stand_in
 
 from edgedistill.contracts import registry
@@ -12,7 +13,15 @@ from edgedistill.evaluation.speed_up import SpeedUp
 from edgedistill.exporting.candidates import Candidate
 from edgedistill.recipe.deployment_spec import SelectSpec
 from edgedistill.steps import choose
-from edgedistill.store.records.files import FileId, Latency, Measurement, VerifyId
+from edgedistill.store.records.files import (
+    FileId,
+    Latency,
+    Measurement,
+    Percentiles,
+    PromptMeasurement,
+    TextsRead,
+    VerifyId,
+)
 
 LATENCY = Latency(p50=2.0, p95=3.0, p90=9.0, p99=9.0, p50_ci=None, p95_ci=None, runs=5)
 
@@ -24,8 +33,9 @@ def measured(file_bytes, samples_ms=(), passes=()):
     )  # fmt: skip
 
 
-def verified(value, agreement):
-    return given(value=value, fidelity=SimpleNamespace(agreement=agreement))
+def verified(value, agreement, checks=(), read=None):
+    fidelity = SimpleNamespace(agreement=agreement)
+    return given(value=value, fidelity=fidelity, checks=dict(checks), texts_read=read)
 
 
 def given(**facts):
@@ -94,3 +104,131 @@ def test_a_quantized_candidate_is_compared_with_fp32_pass_by_pass(tmp_path):
     assert found.choice.chosen == "r1/a/int8"
     del measurements["r1/a/fp32"]
     assert choose.run(settings, inputs, tmp_path, stand_in()).beside_fp32 == {}
+
+
+LANGUAGE = registry.task_as("text-generation", "bits_per_byte", {})
+
+
+def speeds(tokens, ttft, rate):
+    told = {"ttft_ms": ttft, "tokens_per_s": rate}
+    found = {
+        name: Percentiles(p50=value, p90=None, p95=None, p99=None, p50_ci=None, p95_ci=None, runs=5)
+        for name, value in told.items()
+    }
+    return PromptMeasurement(tokens=tokens, phases_ms={}, speeds=found, samples_ms={})
+
+
+def language_choice(tmp_path, found, prompts=None, select=None):
+    """The choice among files of a language model.
+
+    Args:
+        found: each precision's verification.
+        prompts: each precision's measurements.
+    """
+    rows = [
+        Candidate(id=f"r1/onnx/{name}", model="r1", target="onnx", precision=name, runtime="r", threads=1, batch=1)
+        for name in found
+    ]
+    measurements = {
+        row.id: measured(1_000_000, (1.0, 1.0), (1, 1)).model_copy(
+            update={"prompts": (prompts or {}).get(row.precision, ())}
+        )
+        for row in rows
+    }
+    inputs = choose.Inputs(
+        measured=given(candidates=measurements),
+        teacher=given(value=1.0),
+        verified={VerifyId("r1", "onnx", name, "r"): own for name, own in found.items()},
+    )
+    settings = choose.Settings(
+        task=LANGUAGE, select=select or SelectSpec(), min_agreement=0.8, candidates=tuple(rows)
+    )  # fmt: skip
+    return choose.run(settings, inputs, tmp_path, stand_in())
+
+
+def test_what_verification_found_in_a_file_blocks_it(tmp_path):
+    read = TextsRead(by="tokenizer.json", texts=300, otherwise=2, bytes_otherwise=1, in_data=1, shown=("'one'",))
+    alike = read.model_copy(update={"in_data": 0})
+    right = {"greedy_tokens": 1.0, "greedy_texts": 1.0, "padded_tokens": 1.0, "uncached_tokens": 1.0}
+    found = {
+        "fp32": verified(1.0, 1.0, right | {"uncached_tokens": 0.6}, alike),
+        "int8": verified(1.1, 1.0, right, read),
+        "int4": verified(1.3, 1.0, right | {"uncached_tokens": 0.6}, alike),
+    }
+    choice = language_choice(tmp_path, found).choice
+    assert choice.chosen == "r1/onnx/int4"
+    fp32, int8, int4 = choice.verdicts
+    assert fp32.blocked_by == (
+        "tokens without cache equal to with cache: 0.6000, below the 0.9 that an fp32 file must reach",
+    )
+    assert int8.blocked_by == (
+        "tokenizer.json gives different tokens from the model's tokenizer for text that occurs in the data: 1 of 300 "
+        "strings, such as 'one'",
+    )
+    assert int4.within_limits
+    assert (fp32.on_pareto_front, int8.on_pareto_front, int4.on_pareto_front) == (False, False, True)
+    nothing = language_choice(tmp_path, {"fp32": found["fp32"]}).choice
+    assert nothing.chosen is None
+    assert "below the 0.9 that an fp32 file must reach" in nothing.why
+
+
+RIGHT = verified(1.0, 1.0)
+
+
+def test_the_speeds_are_those_of_the_longest_prompt_that_all_were_timed_on(tmp_path):
+    prompts = {
+        "fp32": (speeds(16, 1.0, 100.0), speeds(128, 8.0, 90.0), speeds(512, 40.0, 50.0)),
+        "int4": (speeds(16, 2.0, 300.0), speeds(128, 16.0, 200.0)),
+    }
+    both = {"fp32": RIGHT, "int4": RIGHT}
+    found = language_choice(tmp_path, both, prompts)
+    assert found.prompt_tokens == 128
+    assert "time to first token 16.00 ms, decoding speed 200.00 tokens/s with prompts of 128 tokens" in found.choice.why
+    alone = language_choice(tmp_path, {"fp32": RIGHT}, prompts)
+    assert alone.prompt_tokens == 512
+    assert "time to first token 40.00 ms, decoding speed 50.00 tokens/s with prompts of 512 tokens" in alone.choice.why
+    apart = language_choice(tmp_path, both, {"fp32": prompts["fp32"][2:], "int4": prompts["int4"]})
+    assert apart.prompt_tokens is None
+    assert "p50 2.00 ms" in apart.choice.why
+    assert choose.longest_common_prompt([]) is None
+
+
+def test_limits_on_speed_block_at_that_length(tmp_path):
+    prompts = {
+        "fp32": (speeds(16, 1.0, 300.0), speeds(128, 8.0, 90.0)),
+        "int4": (speeds(16, 2.0, 100.0), speeds(128, 16.0, 200.0)),
+    }
+    both = {"fp32": RIGHT, "int4": RIGHT}
+
+    def limited(**limits):
+        return language_choice(tmp_path, both, prompts, SelectSpec.model_validate({"limits": limits})).choice
+
+    slow = limited(tokens_per_s=100)
+    assert slow.chosen == "r1/onnx/int4"
+    assert slow.verdicts[0].blocked_by == (
+        "decoding speed 90.00 tokens/s with prompts of 128 tokens is below the limit of 100 tokens/s",
+    )
+    late = limited(ttft_ms=10)
+    assert late.chosen == "r1/onnx/fp32"
+    assert late.verdicts[1].blocked_by == (
+        "time to first token 16.00 ms with prompts of 128 tokens exceeds the limit of 10 ms",
+    )
+    assert limited(ttft_ms=10, tokens_per_s=100).chosen is None
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"), [("ttft_ms", "fp32"), ("tokens_per_s", "int4"), ("metric", "int4"), ("latency", "fp32")]
+)
+def test_a_preference_for_a_speed_decides(tmp_path, prefer, expected):
+    prompts = {"fp32": (speeds(128, 8.0, 90.0),), "int4": (speeds(128, 16.0, 200.0),)}
+    found = {"fp32": verified(1.0, 1.0), "int4": verified(1.004, 1.0)}
+    choice = language_choice(tmp_path, found, prompts, SelectSpec(prefer=prefer)).choice
+    assert choice.chosen == f"r1/onnx/{expected}"
+
+
+def test_a_drop_is_a_rise_of_a_metric_that_is_lower_is_better(tmp_path):
+    found = {"fp32": verified(1.05, 1.0), "int4": verified(1.2, 1.0)}
+    select = SelectSpec.model_validate({"limits": {"drop": 0.1}, "prefer": "size"})
+    choice = language_choice(tmp_path, found, select=select).choice
+    assert choice.chosen == "r1/onnx/fp32"
+    assert choice.verdicts[1].blocked_by == ("bits per byte rise 0.2000 exceeds the limit of 0.1",)

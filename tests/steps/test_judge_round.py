@@ -87,3 +87,51 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         ("r1/b", pytest.approx(-0.25), 9.0, 9.5),
     ]
     assert found.judgement.within_limits == ("r1/b",)
+
+
+BITS = {"teacher": 1.0, "student": 1.5}
+"""Bits for each byte."""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "limit", "stops", "within"),
+    [(0.3, 0.3, True, ("r1/a",)), (0.6, 0.3, False, ("r1/a",)), (0.3, 0.6, True, ("r1/a", "r1/b"))],
+)
+def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypatch, allowed, limit, stops, within):
+    item = np.arange(20)
+    ids = np.zeros((20, 1), np.int32)
+
+    def answers(role):
+        log_p = -BITS[role] * np.log(2) * np.where(item % 2, 0.9, 1.1)
+        return Answers({"log_p": log_p, "ids": ids, "log_ps": log_p[:, None]}, item, item)
+
+    references = References({"token": ids[:, 0], "next_bytes": np.ones(20, int)}, item, item, np.ones(20, bool))
+    task = registry.task("text-generation")
+    told = replace(task, data=replace(task.data, references=lambda items: references))
+    monkeypatch.setattr(Answers, "open", answers)
+    monkeypatch.setattr(registry, "task", lambda name: told)
+    monkeypatch.setattr(prepared.PreparedData, "of", lambda inputs: stand_in(items=lambda split: split))
+    monkeypatch.setattr(judge_round, "read_files", lambda artifact: stand_in(bytes=1, search=None))
+    monkeypatch.setattr(judge_round, "tokenizer_bytes", lambda task, target, data: None)
+    inputs = judge_round.Inputs(
+        data=stand_in(),
+        student_data=stand_in(),
+        teacher=given("teacher"),
+        student=given("student"),
+        files={FileId("r1", name, "fp32"): given("") for name in "ab"},
+        verified=verified("a", value=0.9) | verified("b", value=1.5),
+    )
+    settings = judge_round.Settings(
+        task=registry.task_as("text-generation", "bits_per_byte", {}),
+        round="r1",
+        stop=StopSpec.model_validate({"when": {"drop": allowed}}),
+        limits=Limits(drop=limit),
+        candidates=tuple(
+            Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
+            for name in "ab"
+        ),
+    )
+    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress())).judgement
+    assert found.drop == pytest.approx(0.5)
+    assert (found.stop, found.within_limits) == (stops, within)
+    assert "r1's bits per byte rise on validation is 0.5000" in found.reason

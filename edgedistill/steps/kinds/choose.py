@@ -51,4 +51,4 @@ class Chosen(Record):
     """By quantized candidate whose fp32 counterpart was measured too."""
 
 
-KIND = StepKind("edgedistill.steps.choose:run", 8, Settings, Inputs, Chosen)
+KIND = StepKind("edgedistill.steps.choose:run", 9, Settings, Inputs, Chosen)

@@ -66,4 +66,4 @@ class Inputs:
     chosen: Artifact[Chosen]
 
 
-KIND = StepKind("edgedistill.steps.report:run", 15, Settings, Inputs, Reported)
+KIND = StepKind("edgedistill.steps.report:run", 16, Settings, Inputs, Reported)

@@ -112,14 +112,17 @@ class TextsRead(Spec):
     otherwise: int
     bytes_otherwise: int
     """Of these, single bytes."""
+    in_data: int
+    """Of these, strings that occur in the texts of the data."""
     shown: tuple[str, ...]
-    """The shortest texts that were tokenized differently, as Python literals."""
+    """Texts that were tokenized differently, as Python literals: first those that occur in the data, the shortest
+    first."""
 
 
 class Verified(Record):
     """Comparison of a file with its PyTorch model on the whole validation set, item by item."""
 
-    SCHEMA: ClassVar[str] = "verified/2"
+    SCHEMA: ClassVar[str] = "verified/3"
 
     answers: FileName
     answers_batched: FileName | None
