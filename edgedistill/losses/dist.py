@@ -41,7 +41,10 @@ def dist(
     inter: float,
     intra: float,
 ) -> torch.Tensor:
-    """inter * (distance within rows) + intra * (distance within classes, over the batch), times T²."""
+    """inter * (distance within rows) + intra * (distance within classes, over the batch), times T²; zero without
+    rows."""
+    if not len(student_logits_RC):
+        return student_logits_RC.sum()
     student = log_probabilities(student_logits_RC, temperature).exp()
     teacher = log_probabilities(teacher_logits_RC, temperature).exp()
     rows, classes = pearson_distance(student, teacher), pearson_distance(student.T, teacher.T)

@@ -265,7 +265,8 @@ def _plan_recording(
         summary += f", projected onto {round_.id}'s tokens"
     summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
-    made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
+    kind = record_signals.KIND if tokens is None else record_signals.PROJECTED
+    made = draft.steps.add(name, kind, settings, inputs, summary)
     if signal == "logits" and wanted.place == Place("train"):
         draft.recorded[model] = made
     return made

@@ -45,4 +45,4 @@ class Inputs:
     data: Mapping[str, Artifact[TokenisedData]]
 
 
-KIND = StepKind("edgedistill.steps.probe_model:run", 2, Settings, Inputs, Probe)
+KIND = StepKind("edgedistill.steps.probe_model:run", 3, Settings, Inputs, Probe)
