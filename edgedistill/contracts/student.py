@@ -52,8 +52,8 @@ class StudentRequest(Generic[S]):
     loss: Callable[[PreTrainedModel, Batch], torch.Tensor] | None = None
     """(R,) the task's loss on the labels of a batch; None for a task without one."""
     read: Callable[[PreTrainedModel, Batch], None] | None = None
-    """Runs a batch through the model's layers, for initialisations that look at what passes through them; without
-    logits over a vocabulary. None: the model called on the batch's inputs."""
+    """One pass of a batch through the model's layers without logits over a vocabulary, for initialisations that look at
+    what passes through them. None: the model called on the batch's inputs."""
     train: Items | None = None
     """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None

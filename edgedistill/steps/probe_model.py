@@ -165,11 +165,11 @@ def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, ma
 
 def _said(teachers: list[PreTrainedModel], task: Task, batch: Batch, forms: frozenset[Form]) -> Dense | HiddenAndHead:
     """One teacher's states and head, if the losses accept them; or the mean logits of all teachers."""
-    own = task.model
-    assert own.logits is not None, "the plan gives losses on logits to tasks that have them"
+    states, head, logits = task.model.states, task.model.head, task.model.logits
+    assert logits is not None, "the plan gives losses on logits to tasks that have them"
     with torch.no_grad():
-        if len(teachers) == 1 and own.states is not None and own.head is not None and "hidden" in forms:
+        if len(teachers) == 1 and states is not None and head is not None and "hidden" in forms:
             (teacher,) = teachers
-            return own.head(teacher).on(own.states(teacher, batch.columns))
-        every = [own.logits(own.forward(teacher, batch.inputs), batch.columns) for teacher in teachers]
+            return head(teacher).on(states(teacher, batch.columns))
+        every = [logits(task.model.forward(teacher, batch.inputs), batch.columns) for teacher in teachers]
         return Dense(torch.stack(every).mean(0))

@@ -179,16 +179,16 @@ def check_head(subject: Subject, task: Task, items: Items) -> None:
     """
     import torch
 
-    own = task.model
-    lengths = np.where(task.data.references(items).counts(len(items)) > 0, items.lengths, np.iinfo(np.int64).max)
-    if own.states is None or own.head is None or own.logits is None or lengths.min() == np.iinfo(np.int64).max:
+    states, head, logits = task.model.states, task.model.head, task.model.logits
+    asked = np.flatnonzero(task.data.references(items).counts(len(items)))
+    if states is None or head is None or logits is None or not len(asked):
         return
-    shortest = [int(lengths.argmin())]
+    shortest = [min(asked.tolist(), key=lambda item: int(items.lengths[item]))]
     batch, inputs = to_tensors(items.batch(shortest)), to_tensors(items.inputs(shortest))
     model = subject.model.eval()
     with torch.no_grad(), explained(subject, "does not show its last hidden states"):
-        computed = own.head(model).on(own.states(model, batch)).dense().logits_RC
-        said = own.logits(own.forward(model, inputs), batch)
+        computed = head(model).on(states(model, batch)).dense().logits_RC
+        said = logits(task.model.forward(model, inputs), batch)
     alike = computed.shape == said.shape
     difference = float((computed - said).abs().max() / said.abs().max().clamp(min=1e-12)) if alike else math.inf
     if not difference <= _TOLERANCE:
@@ -210,7 +210,8 @@ def check_reading(subject: Subject, task: Task, items: Items) -> None:
     column, read = items.token_column, task.model.read
     assert column is not None, "only distributions over tokens are projected"
     assert read is not None, "a task with sequences has it"
-    text = items.take([int(items.lengths.argmax())]).values[column].astype(np.int64)
+    longest = int(np.flatnonzero(items.lengths == items.lengths.max())[0])
+    text = items.take([longest]).values[column].astype(np.int64)
     after = len(text) // 2
     other = np.append(text[: after + 1], text[0])
     positions = np.append(np.arange(len(text)), after + 1)

@@ -20,7 +20,7 @@ from edgedistill.training.training_data import TrainingData
 
 TASK = registry.task("text-generation")
 VOCABULARY, WIDTH = 3000, 12
-EVERY = frozenset({"dense", "hidden", "top-k"})
+EVERY = registry.forms([])
 
 
 def texts() -> Items:
@@ -43,7 +43,7 @@ def test_a_teacher_says_its_states_where_the_losses_take_them():
         states = probe_model._said(teachers[:1], TASK, batch, EVERY)
     assert isinstance(states, HiddenAndHead)
     assert largest.numbers <= WIDTH * VOCABULARY < 3 * 8 * VOCABULARY
-    dense = probe_model._said(teachers[:1], TASK, batch, frozenset({"dense"}))
+    dense = probe_model._said(teachers[:1], TASK, batch, registry.loss("kl").forms - {"hidden"})
     assert isinstance(dense, Dense)
     torch.testing.assert_close(states.dense().logits_RC, dense.logits_RC)
     own = [probe_model._said([teacher], TASK, batch, EVERY).dense().logits_RC for teacher in teachers]

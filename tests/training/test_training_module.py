@@ -213,8 +213,8 @@ def test_a_pass_that_is_looked_into_is_that_of_the_whole_model(family):
         assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
     said = ForwardPass(model, LANGUAGE, frozenset({"logits"}))(batch)
     for own in (seen, said):
-        found = own.states.dense().logits_RC
-        assert torch.allclose(found, LANGUAGE.model.logits({"logits": whole.logits}, batch.columns), atol=1e-5)
+        logits = own.states.dense().logits_RC
+        assert torch.allclose(logits, LANGUAGE.model.logits({"logits": whole.logits}, batch.columns), atol=1e-5)
 
 
 @pytest.mark.parametrize("need", sorted(LOOKED_INTO))
