@@ -238,6 +238,30 @@ def test_a_loss_on_what_passes_through_leaves_those_over_the_vocabulary_tiled(ne
     assert losses[1].item() == pytest.approx(losses[2].item(), rel=1e-5)
 
 
+def test_a_student_with_a_cap_learns_through_it():
+    """As the plain losses of its own logits do, of which the cap changes most."""
+    batch, own = texts(), LANGUAGE.model
+    student, teacher = (decoder("gemma2", final_logit_softcapping=cap) for cap in (0.5, 1.0))
+    with torch.no_grad():
+        batch = replace(batch, teacher=own.head(teacher).on(own.states(teacher, batch.columns)))
+        wanted = own.logits(own.forward(teacher, batch.inputs), batch.columns)
+    kinds = {"kl": {"temperature": 1.0}, "hard_label": {}}
+    terms = [
+        registry.loss(kind).build(registry.loss(kind).spec(kind=kind, **more), None, None)
+        for kind, more in kinds.items()
+    ]
+    losses = TrainingModule(student, LANGUAGE, terms, frozenset({"logits", "labels"}))(batch)
+    logits = own.logits(own.forward(student, batch.inputs), batch.columns)
+    functional = torch.nn.functional
+    kl = functional.kl_div(logits.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="batchmean")
+    plain = torch.stack([kl, functional.cross_entropy(logits, own.right(batch.columns))])
+    assert torch.allclose(losses, plain, atol=1e-6)
+    pairs = zip(
+        *(torch.autograd.grad(given.sum(), list(student.parameters())) for given in (losses, plain)), strict=True
+    )
+    assert all((found - expected).abs().max() <= 1e-4 * expected.abs().max() for found, expected in pairs)
+
+
 def test_a_batch_in_which_nothing_is_asked_is_no_loss():
     batch = texts(asked=False)
     model = decoder("llama")
