@@ -96,6 +96,20 @@ def test_cross_entropies_in_tiles_have_the_gradient_of_all_at_once(monkeypatch, 
     assert all(torch.allclose(*pair, atol=1e-5) for pair in zip(found, wanted, strict=True))
 
 
+def test_no_tile_is_kept_for_the_gradient(monkeypatch, source):
+    monkeypatch.setattr(decisions, "_TILE", 10 * VOCABULARY)
+    said = TASK.model.head(source).on(torch.randn(64, WIDTH).requires_grad_())
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.shape)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        decisions.cross_entropies(said, torch.zeros(64, dtype=torch.long), 0.0)
+    assert not [shape for shape in kept if shape[-1:] == (VOCABULARY,)]
+
+
 def test_no_decision_has_no_loss(source):
     said = TASK.model.head(source).on(torch.empty(0, WIDTH))
     assert decisions.cross_entropies(said, torch.empty(0, dtype=torch.long), 0.0).shape == (0,)
