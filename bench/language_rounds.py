@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import yaml
@@ -31,11 +32,10 @@ from bench.trees import Tree, mapping, mappings, whole
 from edgedistill import EvaluatedRun
 from edgedistill.evaluation.statistics import Paired
 from edgedistill.recipe.reading import shipped
+from edgedistill.store.records.models import Signal
 
 SEEDS = (0, 1, 2)
 ROUNDS, ONE, ALONE = "all rounds", "one round", "no teacher"
-FORMS = ("logits", "top-k", "states")
-"""Of recorded signals, as they begin their steps' names."""
 
 
 def stories_recipe(seed: int = 0) -> Tree:
@@ -103,8 +103,8 @@ def _compared(given: Given, part: str, tree: Tree, student: Tree, seed: int) -> 
 
 
 def _recorded(given: Given, name: str, model: str) -> float:
-    """Seconds in which a teacher's answers to the training data were recorded."""
-    return sum(step_seconds(given, [name], f"{form}-{model}-train") for form in FORMS)
+    """Seconds in which a teacher's signals on the training data were recorded, of whichever kind."""
+    return sum(step_seconds(given, [name], f"{signal}-{model}-train") for signal in get_args(Signal))
 
 
 def _directly(tree: Tree, student: Tree, times: float) -> Tree:

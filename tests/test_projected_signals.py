@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny_decoders
 import torch
 from byte_pairs import TEXTS, pair
 from datasets import Dataset
-from language_models import tiny
+from language_models import family, tiny
 from transformers import PreTrainedTokenizerFast
 
 from edgedistill.contracts import registry
@@ -113,7 +115,22 @@ def one_by_one(projector):
             yield said.log_p[place], bool(said.mask[place])
 
 
-def test_every_decision_is_taught_by_the_teachers_own_reading_of_its_window(projector, tmp_path):
+SIGHTED: dict[str, dict[str, object]] = {
+    "llama": {},
+    "gemma3_text": {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 3, "head_dim": 8},
+    "gemma2": {"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 3, "head_dim": 8}
+    | {"final_logit_softcapping": 1.0},
+    "mistral": {"sliding_window": 3},
+}
+"""Teachers whose layers see everything, or a few tokens only; one whose logits are bounded."""
+
+
+@pytest.mark.parametrize("kind", SIGHTED)
+def test_every_decision_is_taught_by_the_teachers_own_reading_of_its_window(projector, tmp_path, kind):
+    sizes = projector.model.config.to_dict()
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+    same = {name: sizes[name] for name in (*names, "vocab_size", "initializer_range")}
+    projector = replace(projector, model=family(kind, **same, **SIGHTED[kind]))
     files = recorded(projector, tmp_path)
     values, why = Shards.of(files).every(), Shards.of(files, TAUGHT).every()
     expected = list(one_by_one(projector))

@@ -67,6 +67,16 @@ def tiny(family: str, **more):
     return model
 
 
+def windowed():
+    """Configurations of other families whose layers, all or some, only see a window."""
+    sizes = {**_SIZES, "sliding_window": 4}
+    types = {"layer_types": ["sliding_attention", "full_attention"] * 2}
+    for family in ("mistral", "phi3", "starcoder2"):
+        yield AutoConfig.for_model(family, **sizes)
+    yield AutoConfig.for_model("cohere2", **sizes, **types)
+    yield AutoConfig.for_model("qwen2", **sizes, use_sliding_window=True, max_window_layers=2)
+
+
 def saved(model, folder: Path) -> Path:
     model.save_pretrained(folder)
     return folder

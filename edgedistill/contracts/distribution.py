@@ -73,11 +73,16 @@ class Dense:
 
 @dataclass(frozen=True)
 class HiddenAndHead:
-    """The teacher's last hidden states (R, H) and output head (C, H), which give its exact logits."""
+    """The teacher's last hidden states (R, H) and output head (C, H), which give its exact logits.
+
+    Args:
+        cap: bounds the logits (see `capped`); None: unbounded.
+    """
 
     hidden_RH: torch.Tensor  # noqa: N815
     weight_CH: torch.Tensor  # noqa: N815
     bias_C: torch.Tensor | None = None  # noqa: N815
+    cap: float | None = None
 
     def __len__(self) -> int:
         return len(self.hidden_RH)
@@ -96,13 +101,13 @@ class HiddenAndHead:
         if classes == self.classes:
             return self
         bias = None if self.bias_C is None else self.bias_C[:classes]
-        return HiddenAndHead(self.hidden_RH, self.weight_CH[:classes], bias)
+        return replace(self, weight_CH=self.weight_CH[:classes], bias_C=bias)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> HiddenAndHead:
         """The same on another device; the head, shared by all batches, is copied only once."""
         bias = None if self.bias_C is None else _there(self.bias_C, device)
         hidden = self.hidden_RH.to(device, non_blocking=non_blocking)
-        return HiddenAndHead(hidden, _there(self.weight_CH, device), bias)
+        return replace(self, hidden_RH=hidden, weight_CH=_there(self.weight_CH, device), bias_C=bias)
 
     def pin_memory(self) -> HiddenAndHead:
         """The states in memory from which a GPU copies on its own; the head, copied once, stays where it is."""
@@ -117,14 +122,14 @@ class HiddenAndHead:
             return self
         dtype = torch.get_autocast_dtype(device)
         bias = None if self.bias_C is None else self.bias_C.to(dtype)
-        return HiddenAndHead(self.hidden_RH.to(dtype), self.weight_CH.to(dtype), bias)
+        return replace(self, hidden_RH=self.hidden_RH.to(dtype), weight_CH=self.weight_CH.to(dtype), bias_C=bias)
 
     def dense(self) -> Dense:
         """The head's logits for the states."""
         from torch.nn import functional
 
         hidden = self.hidden_RH.to(self.weight_CH.dtype)
-        return Dense(functional.linear(hidden, self.weight_CH, self.bias_C))
+        return Dense(capped(functional.linear(hidden, self.weight_CH, self.bias_C), self.cap))
 
     def beside(self, student_logits_RC: torch.Tensor, temperature: float) -> Compared:  # noqa: N803
         """Both distributions over the C classes at a temperature."""
@@ -298,6 +303,12 @@ def log_probabilities(logits_RC: torch.Tensor, temperature: float) -> torch.Tens
         half = logits_RC.dtype in (torch.float16, torch.bfloat16)
         return functional.log_softmax(logits_RC, dim=-1, dtype=torch.float32 if half else None)
     return functional.log_softmax(full(logits_RC) / temperature, dim=-1)
+
+
+def capped(logits: torch.Tensor, cap: float | None) -> torch.Tensor:
+    """Logits between -cap and cap, as cap * tanh(logits / cap) (Gemma Team 2024, "Gemma 2", section 2); None: as they
+    are."""
+    return logits if cap is None else cap * (full(logits) / cap).tanh()
 
 
 def full(values: torch.Tensor) -> torch.Tensor:

@@ -51,6 +51,9 @@ class StudentRequest(Generic[S]):
     """A few training batches, for initialisations that measure importance."""
     loss: Callable[[PreTrainedModel, Batch], torch.Tensor] | None = None
     """(R,) the task's loss on the labels of a batch; None for a task without one."""
+    read: Callable[[PreTrainedModel, Batch], None] | None = None
+    """One pass of a batch through the model's layers without logits over a vocabulary, for initialisations that look at
+    what passes through them. None: the model called on the batch's inputs."""
     train: Items | None = None
     """The training items, in the tokens of the student's tokenizer."""
     kept_tokens: list[int] | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgedistill.arrays import Arrays, Floats
 from edgedistill.contracts.answers import References
+from edgedistill.contracts.distribution import HiddenAndHead
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.judge import Judge
 from edgedistill.contracts.plugin import Versioned
@@ -130,10 +131,16 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Head:
-    """The output layer over a vocabulary: logits (D, V) = hidden states (D, H) @ `weight_VH`.T + `bias_V`."""
+    """The output layer over a vocabulary: logits (D, V) = hidden states (D, H) @ `weight_VH`.T + `bias_V`, bounded by
+    `cap` unless it is None."""
 
     weight_VH: torch.Tensor  # noqa: N815
     bias_V: torch.Tensor | None = None  # noqa: N815
+    cap: float | None = None
+
+    def on(self, hidden_RH: torch.Tensor) -> HiddenAndHead:  # noqa: N803
+        """The distributions for these states."""
+        return HiddenAndHead(hidden_RH, self.weight_VH, self.bias_V, self.cap)
 
 
 @dataclass(frozen=True)
@@ -162,9 +169,12 @@ class TaskModel:
         packed: like `forward`, with less padding (several items in one row); used if only the outputs of a pass are
             needed. None: not supported.
         states: (model, batch) -> (D, H) the last hidden states of the decisions, from which `head` computes `logits`;
-            used by losses and recordings if (D, C) at once would be too large. None if C is small.
+            used by losses and recordings if (D, C) at once would be too large. Each item is in a row of its own, so
+            that what passes through the model can be looked at. None if C is small.
+        packed_states: like `states`, with less padding; used if only they are needed. None: not supported.
         head: (model) -> its output layer, tied to its embeddings or not; None only if `states` is. Raises `UserError`
-            for a model whose logits are a different function of its last states.
+            for a model without one. Models whose logits are a different function of their last states are refused when
+            they are tried.
         right: (batch) -> (D,) int64 the right class or token of each decision, arbitrary where unknown: the target of
             `hard_label`'s cross-entropy for a model with `states`. None without `states`.
         probe: (model, items) -> additional outputs for verifying a file against (`Driver.probe`), by name.
@@ -186,6 +196,7 @@ class TaskModel:
     answers_of_logits: Callable[[Floats], Arrays] | None = None
     packed: Callable[[PreTrainedModel, Tensors], Tensors] | None = None
     states: Callable[[PreTrainedModel, Tensors], torch.Tensor] | None = None
+    packed_states: Callable[[PreTrainedModel, Tensors], torch.Tensor] | None = None
     head: Callable[[PreTrainedModel], Head] | None = None
     right: Callable[[Tensors], torch.Tensor] | None = None
     probe: Callable[[PreTrainedModel, Items], Arrays] | None = None
@@ -239,6 +250,8 @@ class Task(Versioned):
         together = (self.model.states, self.model.head, self.model.right)
         if any(together) and not all(together):
             return "it has one of states, head and right, expected all three or none"
+        if self.model.packed_states is not None and self.model.states is None:
+            return "it has packed_states, expected 'states' as well"
         if self.data.sequences is not None and (self.model.read is None or self.model.head is None):
             return "it has sequences of tokens, expected 'read' and 'head' as well"
         fault = super().fault(name)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def mean_over_rows(values_R: torch.Tensor, weights_R: torch.Tensor | None) -> torch.Tensor:  # noqa: N803
-    """The mean of (R,) values, or their weighted mean; zero if all weights are zero."""
+    """The mean of (R,) values, or their weighted mean; zero if there are none, or all weights are zero."""
     if weights_R is None:
-        return values_R.mean()
+        return values_R.mean() if len(values_R) else values_R.sum()
     weights = weights_R.to(values_R.dtype)
     return (values_R * weights).sum() / weights.sum().clamp(min=1e-8)
 

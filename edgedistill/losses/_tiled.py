@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from edgedistill.contracts.distribution import capped
+
 if TYPE_CHECKING:
     from edgedistill.contracts.distribution import HiddenAndHead
 
@@ -73,9 +75,21 @@ def tiled_mean(student: HiddenAndHead, loss_of: LossOfTile, weights_R: torch.Ten
         shares = weights_R.float() / weights_R.float().sum().clamp(min=1e-8)
     learning = torch.is_grad_enabled()
     found: torch.Tensor = _TiledMean.apply(
-        student.hidden_RH, student.weight_CH, student.bias_C, shares, loss_of, learning
+        student.hidden_RH, student.weight_CH, student.bias_C, shares, _of_capped(loss_of, student.cap), learning
     )
     return found
+
+
+def _of_capped(loss_of: LossOfTile, cap: float | None) -> LossOfTile:
+    """A loss of a head's own output, bounded as the logits are."""
+    if cap is None:
+        return loss_of
+
+    def of_tile(tile: slice) -> LossOfLogits:
+        loss = loss_of(tile)
+        return lambda logits, some: loss(capped(logits, cap), some)
+
+    return of_tile
 
 
 class _TiledMean(torch.autograd.Function):

@@ -50,12 +50,15 @@ def dist(
     intra: float,
     weights_R: torch.Tensor | None = None,  # noqa: N803
 ) -> torch.Tensor:
-    """inter * (distance within rows) + intra * (distance within classes, over the batch), times T².
+    """inter * (distance within rows) + intra * (distance within classes, over the batch), times T²; zero without
+    rows.
 
     Args:
         compared: log-probabilities (R, C) at the temperature.
         weights_R: of each row, in both; None: equal.
     """
+    if not len(compared.student):
+        return compared.student.sum()
     student, teacher = compared.student.exp(), compared.teacher.exp()
     rows = mean_over_rows(pearson_distance(student, teacher), weights_R)
     classes = pearson_distance(student.T, teacher.T, weights_R).mean()

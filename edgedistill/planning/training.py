@@ -289,7 +289,8 @@ def _plan_recording(
         summary += f", projected onto {round_.id}'s tokens"
     summary += f"; {reason}" if reason else ""
     inputs = record_signals.Inputs(data, draft.models[model], tokens)
-    made = draft.steps.add(name, record_signals.KIND, settings, inputs, summary)
+    kind = record_signals.KIND if tokens is None else record_signals.PROJECTED
+    made = draft.steps.add(name, kind, settings, inputs, summary)
     named = what(draft.recipe, round_, signal, wanted.model, seen) + (f" ({model})" if model != wanted.model else "")
     draft.recordings.setdefault(made.key, recording(draft.recipe, round_, named, size))
     if signal == "logits" and wanted.place == Place("train"):

@@ -104,7 +104,8 @@ def visit_distributions(
 ) -> None:
     """Call `visit` with the decisions of each batch, indexed in the order of the task's references, and the model's
     states and head if the task has them, or logits."""
-    owners, states, head_of = task.data.references(items).item, task.model.states, task.model.head
+    owners, head_of = task.data.references(items).item, task.model.head
+    states = task.model.packed_states or task.model.states
     if states is None or head_of is None:
         assert task.model.logits is not None, "the plan records distributions of tasks that have them"
         for chosen, batch, outputs in _passes(model, task, items, 64, progress, label):
@@ -114,7 +115,7 @@ def visit_distributions(
     device = next(model.parameters()).device
     for chosen in _each_batch(model, items, _STATES_BATCH, progress, label):
         batch = {name: tensor.to(device) for name, tensor in to_tensors(items.batch(chosen)).items()}
-        visit(positions(owners, chosen), HiddenAndHead(states(model, batch), head.weight_VH, head.bias_V))
+        visit(positions(owners, chosen), head.on(states(model, batch)))
 
 
 def visit_hidden(

@@ -197,8 +197,5 @@ def _batches(lengths: Integers) -> Iterator[list[int]]:
 
 
 def _log_p(states: torch.Tensor, layer: Head, tokens: int) -> torch.Tensor:
-    """(N, V) logits of these states (N, H), for columns that are tokens."""
-    from torch.nn import functional
-
-    bias = None if layer.bias_V is None else layer.bias_V[:tokens]
-    return functional.linear(states, layer.weight_VH[:tokens], bias).float().log_softmax(-1)
+    """(N, V) log-probabilities after these states (N, H), over the columns that are tokens."""
+    return layer.on(states).first(tokens).dense().logits_RC.float().log_softmax(-1)

@@ -20,7 +20,7 @@ from edgedistill.signals.inference import Distributed, visit_distributions
 from edgedistill.signals.packed_top_k import PackedTopK
 from edgedistill.signals.projected import TAUGHT
 from edgedistill.signals.recorded import VALUES, create
-from edgedistill.signals.soft_targets import BIAS, HIDDEN, SCALE, WEIGHT, in_8_bits
+from edgedistill.signals.soft_targets import BIAS, CAP, HIDDEN, SCALE, WEIGHT, in_8_bits
 from edgedistill.store.records.base import FileName
 from edgedistill.store.scratch import CHECKPOINT
 
@@ -233,6 +233,8 @@ def save_head(model: PreTrainedModel, task: Task, file: Path, tokens: int | None
     head = task.model.head(model)
     there = {WEIGHT: head.weight_VH, BIAS: head.bias_V}
     arrays = {name: _array(tensor[:tokens]) for name, tensor in there.items() if tensor is not None}
+    if head.cap is not None:
+        arrays[CAP] = np.array([head.cap], np.float32)
     tensors = create(file, {name: array.shape for name, array in arrays.items()}, dict.fromkeys(arrays, "F32"))
     for name, array in arrays.items():
         tensors[name][...] = array

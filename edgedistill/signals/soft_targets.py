@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from edgedistill.arrays import Floats, Integers
-from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, TopK
+from edgedistill.contracts.distribution import Dense, Distribution, TopK
+from edgedistill.contracts.task import Head
 from edgedistill.signals.packed_top_k import PackedTopK
 from edgedistill.signals.recorded import Shards, open_mapped, to_tensor
 
-if TYPE_CHECKING:
-    import torch
-
-HIDDEN, SCALE, WEIGHT, BIAS = "hidden", "scale", "weight", "bias"
+HIDDEN, SCALE, WEIGHT, BIAS, CAP = "hidden", "scale", "weight", "bias", "cap"
 """Tensor names in the files of last hidden states and of their output head."""
 
 
@@ -86,13 +84,13 @@ class StateSignal:
         hidden = self.hidden.rows(decisions)  # in 16 bits as they are: a batch of them is moved to its device
         if self.scale is not None:
             hidden = hidden.astype(np.float32) * self.scale.rows(decisions)[:, None]
-        weight, bias = self._head
-        return HiddenAndHead(to_tensor(hidden), weight, bias)
+        return self._head.on(to_tensor(hidden))
 
     @cached_property
-    def _head(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _head(self) -> Head:
         tensors = open_mapped(self.head)
-        return to_tensor(tensors[WEIGHT]), to_tensor(tensors[BIAS]) if BIAS in tensors else None
+        bias = to_tensor(tensors[BIAS]) if BIAS in tensors else None
+        return Head(to_tensor(tensors[WEIGHT]), bias, float(tensors[CAP][0]) if CAP in tensors else None)
 
 
 def in_8_bits(hidden: Floats) -> tuple[np.ndarray, Floats]:

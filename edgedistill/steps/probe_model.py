@@ -16,7 +16,7 @@ import torch
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.batch import Batch
-from edgedistill.contracts.distribution import Dense
+from edgedistill.contracts.distribution import Dense, Form, HiddenAndHead
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Task
 from edgedistill.data.prepared import PreparedData
@@ -63,6 +63,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> P
         subject = _make(last, settings, task, data, made)
         items = probing.probe_items(data, task)
         difference = probing.check_answers(subject, task, items)
+        probing.check_head(subject, task, items)
         probing.check_saving(subject, task, items, Path(place) / last.id)
         _check_losses(subject, settings, inputs, task, made)
         _check_arithmetic(subject, settings, items, task)
@@ -114,14 +115,26 @@ def _check_losses(subject: Subject, settings: Settings, inputs: Inputs, task: Ta
     folders = [made[name] for name in settings.teachers]
     teachers = [load_model(task.model.auto_class(), folder, None) for folder in folders]
     tokens = _tokens(subject, settings, inputs, task, made)
+    if task.data.sequences is not None and any("logits" in registry.needs(losses) for losses in settings.stages):
+        _check_projected(dict(zip(settings.teachers, teachers, strict=True)), settings, inputs, task)
     for losses in (*own, *settings.stages):
         batch = plain
         if "logits" in registry.needs(losses):
-            said = Dense(_mean_logits(teachers, task, plain))
+            said = _said(teachers, task, plain, registry.forms(losses))
             batch = replace(plain, teacher=said if tokens is None else said.first(tokens))
         with explained(subject, f"cannot be trained with {', '.join(loss.kind for loss in losses)}"):
             module = with_losses(losses, task, subject.model, folders, _LIVE, data)
         check_learning(subject, task, module, [loss.weight for loss in losses], batch)
+
+
+def _check_projected(teachers: Mapping[str, PreTrainedModel], settings: Settings, inputs: Inputs, task: Task) -> None:
+    """The teachers whose distributions are projected onto the student's tokens."""
+    own = inputs.data[settings.models[-1].id]
+    for name, teacher in teachers.items():
+        if inputs.data[name].key != own.key:
+            remedy = "expected a student with all of the teacher's tokens, or another teacher"
+            items = probe_items(PreparedData.of(DataInputs(inputs.data[name])), task)
+            probing.check_reading(Subject(teacher, f"the teacher {name}", remedy), task, items)
 
 
 def _check_arithmetic(subject: Subject, settings: Settings, items: Items, task: Task) -> None:
@@ -150,8 +163,13 @@ def _tokens(subject: Subject, settings: Settings, inputs: Inputs, task: Task, ma
     return tokens_of(data)
 
 
-def _mean_logits(teachers: list[PreTrainedModel], task: Task, batch: Batch) -> torch.Tensor:
-    assert task.model.logits is not None, "the plan gives losses on logits to tasks that have them"
+def _said(teachers: list[PreTrainedModel], task: Task, batch: Batch, forms: frozenset[Form]) -> Dense | HiddenAndHead:
+    """One teacher's states and head, if the losses accept them; or the mean logits of all teachers."""
+    states, head, logits = task.model.states, task.model.head, task.model.logits
+    assert logits is not None, "the plan gives losses on logits to tasks that have them"
     with torch.no_grad():
-        every = [task.model.logits(task.model.forward(teacher, batch.inputs), batch.columns) for teacher in teachers]
-        return torch.stack(every).mean(0)
+        if len(teachers) == 1 and states is not None and head is not None and "hidden" in forms:
+            (teacher,) = teachers
+            return head(teacher).on(states(teacher, batch.columns))
+        every = [logits(task.model.forward(teacher, batch.inputs), batch.columns) for teacher in teachers]
+        return Dense(torch.stack(every).mean(0))

@@ -95,7 +95,7 @@ def measure_importance(model: PreTrainedModel, request: StudentRequest[S]) -> De
     with torch.no_grad(), watched(points, see):
         for batch in first_tokens(request.probe, _PROBE_TOKENS):
             mask = batch.mask_BT.bool()
-            read(model, batch, request.loss)
+            read(model, batch, request.read)
     return DecoderImportance(
         hidden=sums["hidden"],
         groups=[sums[f"heads.{i}"] for i in range(shape.layers)],

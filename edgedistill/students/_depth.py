@@ -53,7 +53,7 @@ def block_influence(model: PreTrainedModel, request: StudentRequest[S]) -> list[
         for batch in first_tokens(request.probe, _INFLUENCE_TOKENS):
             mask = batch.mask_BT.bool()
             tokens += int(mask.sum())
-            read(model, batch, request.loss)
+            read(model, batch, request.read)
     return [1 - total / tokens for total in sums.values()]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-Loss = Callable[["PreTrainedModel", Batch], "torch.Tensor"]
+Read = Callable[["PreTrainedModel", Batch], None]
 
 
 def first_tokens(probe: Sequence[Batch], tokens: int) -> Iterator[Batch]:
@@ -38,10 +38,10 @@ def first_tokens(probe: Sequence[Batch], tokens: int) -> Iterator[Batch]:
         )
 
 
-def read(model: PreTrainedModel, batch: Batch, loss: Loss | None) -> None:
-    """Run the model on a batch, through the task's `forward` if given."""
-    if loss is not None:
-        loss(model, batch)
+def read(model: PreTrainedModel, batch: Batch, own: Read | None) -> None:
+    """Run a batch through the model's layers, in the task's own way if given."""
+    if own is not None:
+        own(model, batch)
     else:
         model(**batch.inputs)
 

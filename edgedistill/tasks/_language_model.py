@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedistill.arrays import Arrays
+from edgedistill.contracts.distribution import capped
 from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import AutoClass, Head
 from edgedistill.contracts.tensors import Tensors
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 
 _ROWS = 1024
 """Number of decisions with logits in memory at once."""
-_NOT_LINEAR = ("final_logit_softcapping", "logit_scale", "logits_scaling", "output_multiplier_scale")
-"""Configuration entries that make logits more than a linear map of the last hidden states."""
+
+_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+"""A configuration's entry for the cap of the logits: of Gemma, RecurrentGemma and xLSTM."""
+_FULL, _SLIDING = "full_attention", "sliding_attention"
+"""Layers that see everything, and those that only see a window (`layer_types` of a configuration)."""
 
 
 def auto_class() -> AutoClass:
@@ -105,10 +109,15 @@ def answers(outputs: Tensors, batch: Tensors) -> Tensors:
 
 def states(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
     """(D, H) the last hidden states, from which the logits are computed."""
+    hidden: torch.Tensor = model.base_model(input_ids=batch[TOKENS], use_cache=False).last_hidden_state
+    return hidden[_asked(batch)]
+
+
+def states_packed(model: PreTrainedModel, batch: Tensors) -> torch.Tensor:
+    """Like `states`, with short items packed into one row if that saves work."""
     rows = _packed(model, batch)
     if rows is None:
-        hidden: torch.Tensor = model.base_model(input_ids=batch[TOKENS], use_cache=False).last_hidden_state
-        return hidden[_asked(batch)]
+        return states(model, batch)
     found = model.base_model(input_ids=rows.tokens, position_ids=rows.positions, use_cache=False)
     return rows.unpacked(found.last_hidden_state)[_asked(batch)]
 
@@ -120,45 +129,58 @@ def read(
     seen: torch.Tensor,
 ) -> torch.Tensor:
     """(B, T, H) hidden states of tokens in one row with a custom attention mask, in which each sees at least itself."""
+    masks = _masks(model, positions, seen)
+    found = model.base_model(input_ids=tokens, attention_mask=masks, position_ids=positions, use_cache=False)
+    states: torch.Tensor = found.last_hidden_state
+    return states
+
+
+def _masks(
+    model: PreTrainedModel, positions: torch.Tensor, seen: torch.Tensor
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """A custom mask for `transformers`: one for all layers, or one for each type of layer. Masks of four dimensions are
+    used as they are, so windows are applied here, by position: a branch is as near as what it stands for."""
+    config = model.config.get_text_config()
+    window, types = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
+    if window is None or (types and _SLIDING not in types):
+        return _bias(model, seen)
+    near = _bias(model, seen & (positions[:, :, None] - positions[:, None, :] < window))
+    return {_FULL: _bias(model, seen), _SLIDING: near} if types else near
+
+
+def _bias(model: PreTrainedModel, seen: torch.Tensor) -> torch.Tensor:
+    """(B, 1, T, T) added to attention scores."""
     import torch
 
     hidden = torch.finfo(model.dtype).min
-    bias = torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill_(~seen, hidden)[:, None]
-    found = model.base_model(input_ids=tokens, attention_mask=bias, position_ids=positions, use_cache=False)
-    states: torch.Tensor = found.last_hidden_state
-    return states
+    return torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill_(~seen, hidden)[:, None]
 
 
 def head(model: PreTrainedModel) -> Head:
     """The output layer.
 
     Raises:
-        UserError: the model scales or transforms its logits afterwards.
+        UserError: the model has none.
     """
-    config, bent = model.config.get_text_config(), _bent(model)
     layer = model.get_output_embeddings()
-    if layer is None or bent:
-        what = f"{bent[0]} in its config.json" if bent else "no output layer over its vocabulary"
-        raise UserError(
-            f"the '{config.model_type}' model has {what}; expected logits that are linear in its last hidden states"
-        )
-    return Head(layer.weight, getattr(layer, "bias", None))
+    if layer is None:
+        kind = model.config.get_text_config().model_type
+        raise UserError(f"the '{kind}' model has no output layer over its vocabulary; expected a causal language model")
+    return Head(layer.weight, getattr(layer, "bias", None), _cap(model))
 
 
-def _bent(model: PreTrainedModel) -> list[str]:
-    """Anything besides the output layer between the last states and the logits."""
+def _cap(model: PreTrainedModel) -> float | None:
     config = model.config.get_text_config()
-    return [name for name in _NOT_LINEAR if getattr(config, name, None) not in (None, 1)]
+    return next((cap for name in _CAPS if (cap := getattr(config, name, None)) is not None), None)
 
 
 def ask(model: PreTrainedModel, batch: Tensors) -> Tensors:
     """The same as `answers` of `forward`, a few decisions at a time."""
     import torch
 
-    if _bent(model):
-        return answers(forward(model, batch), batch)
-    own, tokens, layer = states(model, batch), right(batch), model.get_output_embeddings()
-    parts = [_scored(layer(own[i : i + _ROWS]), tokens[i : i + _ROWS]) for i in range(0, max(len(own), 1), _ROWS)]
+    own, tokens, layer, cap = states_packed(model, batch), right(batch), model.get_output_embeddings(), _cap(model)
+    starts = range(0, max(len(own), 1), _ROWS)
+    parts = [_scored(capped(layer(own[i : i + _ROWS]), cap), tokens[i : i + _ROWS]) for i in starts]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

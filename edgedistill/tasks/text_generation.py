@@ -40,6 +40,7 @@ TASK = Task(
         loss=model.loss,
         logits=model.logits,
         states=model.states,
+        packed_states=model.states_packed,
         head=model.head,
         right=model.right,
         probe=model.probe,

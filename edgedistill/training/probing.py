@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgedistill.arrays import evenly_spaced
+from edgedistill.arrays import Array, evenly_spaced
 from edgedistill.contracts.items import Items, joined
 from edgedistill.contracts.task import Task
 from edgedistill.errors import EdgedistillError, UserError
@@ -148,8 +148,11 @@ def _answers(
     model.eval()
     batch, inputs = to_tensors(items.batch(chosen, length)), to_tensors(items.inputs(chosen, length))
     with torch.no_grad():
-        outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
-        values = task.model.answers(outputs, batch)
+        if task.model.ask is not None:
+            values = task.model.ask(model, batch)
+        else:
+            outputs = {name: output.float() for name, output in task.model.forward(model, inputs).items()}
+            values = task.model.answers(outputs, batch)
     parts = [values[name].float() for name in sorted(values) if values[name].is_floating_point()]
     return torch.cat([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], dim=1)
 
@@ -165,6 +168,68 @@ def _longest(model: PreTrainedModel, task: Task, items: Items, chosen: Sequence[
         except Exception:  # noqa: BLE001 - whatever it is, this is too long
             unable = middle
     return able
+
+
+def check_head(subject: Subject, task: Task, items: Items) -> None:
+    """Compare the logits that the output head computes from the last hidden states with the model's own, on the
+    shortest item that has any.
+
+    Raises:
+        UserError: they differ, so that losses and signals would be those of another model.
+    """
+    import torch
+
+    states, head, logits = task.model.states, task.model.head, task.model.logits
+    asked = np.flatnonzero(task.data.references(items).counts(len(items)))
+    if states is None or head is None or logits is None or not len(asked):
+        return
+    shortest = [min(asked.tolist(), key=lambda item: int(items.lengths[item]))]
+    batch, inputs = to_tensors(items.batch(shortest)), to_tensors(items.inputs(shortest))
+    model = subject.model.eval()
+    with torch.no_grad(), explained(subject, "does not show its last hidden states"):
+        computed = head(model).on(states(model, batch)).dense().logits_RC
+        said = logits(task.model.forward(model, inputs), batch)
+    alike = computed.shape == said.shape
+    difference = float((computed - said).abs().max() / said.abs().max().clamp(min=1e-12)) if alike else math.inf
+    if not difference <= _TOLERANCE:
+        raise subject.refused(
+            f"has logits that are not those of its output layer after its last hidden states (they differ by "
+            f"{difference:.1%} of the largest): something other than a cap scales or transforms them"
+        )
+
+
+def check_reading(subject: Subject, task: Task, items: Items) -> None:
+    """Compare what a teacher of fewer tokens reads in one row, a text and a token that could have followed one of its
+    tokens, with what it reads of both one by one, on the longest item.
+
+    Raises:
+        UserError: they differ, so that its distributions cannot be projected.
+    """
+    import torch
+
+    column, read = items.token_column, task.model.read
+    assert column is not None, "only distributions over tokens are projected"
+    assert read is not None, "a task with sequences has it"
+    longest = int(np.flatnonzero(items.lengths == items.lengths.max())[0])
+    text = items.take([longest]).values[column].astype(np.int64)
+    after = len(text) // 2
+    other = np.append(text[: after + 1], text[0])
+    positions = np.append(np.arange(len(text)), after + 1)
+    seen = np.append(np.arange(len(text)), after)[:, None] >= np.arange(len(positions))
+    seen[-1, -1] = True
+
+    def batch(array: Array) -> torch.Tensor:
+        return torch.from_numpy(array)[None]
+
+    model = subject.model.eval()
+    what = "cannot read two continuations of a text at once, as projecting its distributions onto fewer tokens requires"
+    with torch.no_grad(), explained(subject, what):
+        found = read(model, batch(np.append(text, text[0])), batch(positions), batch(seen))[0]
+        one, two = (model.base_model(**{column: batch(ids)}).last_hidden_state[0] for ids in (text, other))
+    wanted = torch.cat([one, two[-1:]])
+    difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+    if not difference <= _TOLERANCE:
+        raise subject.refused(f"{what} (hidden states change by {difference:.1%} of the largest)")
 
 
 def check_saving(subject: Subject, task: Task, items: Items, folder: Path) -> None:

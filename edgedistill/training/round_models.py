@@ -16,6 +16,7 @@ from edgedistill.data.prepared import each_row
 from edgedistill.errors import UserError
 from edgedistill.models.loading import know_padding, load_config, load_model, load_tokenizer
 from edgedistill.models.sizes import described, shape_of
+from edgedistill.training.decisions import losses_of, pass_through
 from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import LiveTeacher, Masking, TrainingModule
 from edgedistill.vocabulary.agreement import Reader, shared_tokens
@@ -43,7 +44,7 @@ def untrained_student(
         UserError: the initialisation's own.
     """
     items, tokenizer = data.items("train"), data.load_tokenizer()
-    training, loss = TrainingData.plain([items], task), task.model.loss
+    training = TrainingData.plain([items], task)
     chosen = np.random.default_rng(seed).permutation(len(training.examples))[:probe_items]
     request = StudentRequest(
         spec=spec,
@@ -54,9 +55,8 @@ def untrained_student(
         train=items,
         kept_tokens=list(data.facts.kept_tokens) if data.facts.kept_tokens is not None else None,
         probe=[training.fetch(chosen[i : i + _PROBE_BATCH].tolist()) for i in range(0, len(chosen), _PROBE_BATCH)],
-        loss=None
-        if loss is None
-        else lambda model, batch: loss(task.model.forward(model, batch.inputs), batch.columns, 0.0),
+        read=lambda model, batch: pass_through(task, model, batch),
+        loss=None if task.model.loss is None else lambda model, batch: losses_of(task, model, batch),
         texts=_texts(task, data) if tokenizer is not None else (),
     )
     return know_padding(registry.student(spec.init).build(request), tokenizer)

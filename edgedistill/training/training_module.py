@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from edgedistill.contracts.batch import Batch
-from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, full
+from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead
 from edgedistill.contracts.loss import LossInputs, MaskedView, Relations, pooled
 from edgedistill.contracts.model_layers import layer_list
 from edgedistill.contracts.model_layout import layout_of
 from edgedistill.contracts.task import Task
 from edgedistill.contracts.tensors import Tensors
 from edgedistill.signals.inference import shown
+from edgedistill.training.decisions import cross_entropies
 from edgedistill.training.masking import mask_tokens
 
 if TYPE_CHECKING:
@@ -59,20 +60,28 @@ class ForwardPass:
         self.relations = "relations" in needs
 
     def __call__(self, batch: Batch) -> ForwardOutputs:
-        """The outputs for one batch, or states and head if nothing else is needed."""
-        task, looked_into = self.task.model, self.hidden or self.attention or self.relations
-        if task.states is not None and task.head is not None and not looked_into:
-            head = task.head(self.model)
-            states = task.states(self.model, batch.columns)
-            return ForwardOutputs(states=HiddenAndHead(states, head.weight_VH, head.bias_V))
-        if task.packed is not None and not looked_into:
-            return ForwardOutputs(task.packed(self.model, batch.inputs))
+        """The outputs for one batch, or states and head if the task has them."""
+        if not (self.hidden or self.attention or self.relations):
+            return self._plain(batch)
+        task = self.task.model
+        runs = self.model if task.states is None else self.model.base_model
         with (
             captured_relations(self.model) if self.relations else _nothing() as relations,
-            shown(self.model, hidden=self.hidden, attention=self.attention) as found,
+            shown(runs, hidden=self.hidden, attention=self.attention) as found,
         ):
-            outputs = self.task.model.forward(self.model, batch.inputs)
-        return ForwardOutputs(outputs, None, found.hidden_states, found.attentions, relations)
+            if task.states is not None and task.head is not None:
+                said = ForwardOutputs(states=task.head(self.model).on(task.states(self.model, batch.columns)))
+            else:
+                said = ForwardOutputs(task.forward(self.model, batch.inputs))
+        return replace(said, hidden=found.hidden_states, attention=found.attentions, relations=relations)
+
+    def _plain(self, batch: Batch) -> ForwardOutputs:
+        """A pass that is not looked into, with as little padding as the task knows how to."""
+        task = self.task.model
+        if task.states is not None and task.head is not None:
+            states = (task.packed_states or task.states)(self.model, batch.columns)
+            return ForwardOutputs(states=task.head(self.model).on(states))
+        return ForwardOutputs((task.packed or task.forward)(self.model, batch.inputs))
 
 
 @contextmanager
@@ -244,13 +253,11 @@ class TrainingModule(nn.Module):
         return _NOTHING if logits is None else Dense(logits(own.outputs, batch.columns))
 
     def _own_losses(self, own: ForwardOutputs, batch: Batch) -> Callable[[float], torch.Tensor] | None:
-        """The task's loss per decision; from states, the cross-entropy of full logits."""
+        """The task's loss per decision."""
         loss, right, states = self.task.model.loss, self.task.model.right, own.states
         if states is None or right is None:
             return None if loss is None else lambda smoothing: loss(own.outputs, batch.columns, smoothing)
-        return lambda smoothing: nn.functional.cross_entropy(
-            full(states.dense().logits_RC), right(batch.columns), label_smoothing=smoothing, reduction="none"
-        )
+        return lambda smoothing: cross_entropies(states, right(batch.columns), smoothing)
 
     def _masked(self, batch: Batch, probability: float) -> MaskedView:
         assert self._masking is not None, "the distil step gives the masking to every stage with a masked loss"

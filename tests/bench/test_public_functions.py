@@ -33,9 +33,10 @@ INTERNAL = {
         "edgedistill.recipe.reading",
     },
     "language_file16.py": {"edgedistill.evaluation.results_candidates"},  # names a type
-    "language_rounds.py": {  # finds the shipped recipe, and names a type
+    "language_rounds.py": {  # finds the shipped recipe, names a type, and counts every kind of signal
         "edgedistill.evaluation.statistics",
         "edgedistill.recipe.reading",
+        "edgedistill.store.records.models",
     },
     "language_training.py": {"edgedistill.arrays"},  # names types
     "peers/asking.py": {  # times files of several runtimes in turns, and of peers, which no command does

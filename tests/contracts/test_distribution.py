@@ -167,7 +167,8 @@ def test_a_head_is_converted_to_the_precision_of_autocast_at_once():
     said = HiddenAndHead(torch.randn(6, 4), HEAD.weight, HEAD.bias)
     assert said.as_multiplied() is said
     with torch.autocast("cpu", torch.bfloat16):
-        assert {tensor.dtype for tensor in vars(said.as_multiplied()).values()} == {torch.bfloat16}
+        found = said.as_multiplied()
+    assert {tensor.dtype for tensor in (found.hidden_RH, found.weight_CH, found.bias_C)} == {torch.bfloat16}
 
 
 def draws(count: int) -> torch.Tensor:

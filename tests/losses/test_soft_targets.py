@@ -88,6 +88,15 @@ def test_the_square_keeps_the_gradient_when_the_temperature_rises(kind):
     assert norms[1] == pytest.approx(norms[0], rel=0.1)  # without T² it would fall to a quarter
 
 
+@pytest.mark.parametrize(("kind", "change"), CASES)
+def test_no_decision_is_no_loss(kind, change):
+    """A batch of a language model in which nothing is asked."""
+    student = torch.empty(0, 7, requires_grad=True)
+    loss = value(kind, student, torch.empty(0, 7), **change)
+    loss.backward()
+    assert loss.item() == 0
+
+
 def test_kl_is_hintons():
     student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
     p = torch.softmax(teacher / 2, -1)

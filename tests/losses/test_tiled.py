@@ -9,8 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from largest_tensor import Largest
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, Distribution, HiddenAndHead, top_k
@@ -41,25 +40,27 @@ def tiles(head_rows: int, numbers: int) -> Iterator[None]:
         yield
 
 
-def teacher(form: str, rows: int, vocabulary: int, generator: torch.Generator, dtype: torch.dtype) -> Distribution:
+def teacher(
+    form: str, rows: int, vocabulary: int, generator: torch.Generator, dtype: torch.dtype, cap: float | None = None
+) -> Distribution:
     hidden, weight = (torch.randn(n, 5, generator=generator, dtype=dtype) for n in (rows, vocabulary))
-    states = HiddenAndHead(hidden, weight)
+    states = HiddenAndHead(hidden, weight, cap=cap)
     if form == "hidden":
         return states
     return states.dense() if form == "dense" else top_k(states.dense().logits_RC, 4, (1.0, 2.0))
 
 
-def both(kind, change, form, rows=7, vocabulary=11, seed=0, bias=True, weights=None, dtype=torch.float64):
+def both(kind, change, form, rows=7, vocabulary=11, seed=0, bias=True, weights=None, dtype=torch.float64, cap=None):
     """(loss, gradients) from logits and from states."""
     generator = torch.Generator().manual_seed(seed)
     loss = registry.loss(kind)
     term = loss.build(loss.spec(kind=kind, **change), SIZES, SIZES)
-    said = teacher(form, rows, vocabulary, generator, dtype)
+    said = teacher(form, rows, vocabulary, generator, dtype, cap)
     hidden, weight = (torch.randn(n, 6, generator=generator, dtype=dtype).requires_grad_() for n in (rows, vocabulary))
     learned = [hidden, weight]
     if bias:
         learned.append(torch.randn(vocabulary, generator=generator, dtype=dtype).requires_grad_())
-    own = HiddenAndHead(*learned)
+    own = HiddenAndHead(hidden, weight, learned[2] if bias else None, cap)
     right = torch.randint(vocabulary, (rows,), generator=generator)
     known = torch.rand(rows, generator=generator) > 0.2
     found = []
@@ -90,17 +91,18 @@ def allowed(kind: str, form: str) -> bool:
     numbers=st.integers(1, 100),
     bias=st.booleans(),
     weighted=st.booleans(),
+    cap=st.sampled_from([None, 1.5, 30.0]),
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=30)
 def test_value_and_gradients_are_those_of_the_logits(
-    kind, change, form, rows, vocabulary, head_rows, numbers, bias, weighted, seed
+    kind, change, form, rows, vocabulary, head_rows, numbers, bias, weighted, cap, seed
 ):
     if not allowed(kind, form):
         return
     weights = torch.rand(rows, generator=torch.Generator().manual_seed(seed)) if weighted else None
     with tiles(head_rows, numbers):
-        (value, gradients), (tiled, own) = both(kind, change, form, rows, vocabulary, seed, bias, weights)
+        (value, gradients), (tiled, own) = both(kind, change, form, rows, vocabulary, seed, bias, weights, cap=cap)
     assert tiled.item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6)
     for expected, found in zip(gradients, own, strict=True):
         assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -114,30 +116,27 @@ def test_in_float32_gradients_differ_by_rounding_only(form):
         assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-class Largest(TorchDispatchMode):
-    """The most numbers that any tensor has that is made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        sizes = [leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
-        self.numbers = max([self.numbers, *sizes])
-        return made
+@pytest.mark.parametrize("kind", ["kl", "hard_label", "mse_logits"])
+def test_gradients_flow_through_the_cap(kind):
+    """A cap far below the logits, whose gradient it nearly stops."""
+    (_, free), (_, bounded) = (both(kind, {}, "hidden", cap=cap)[1] for cap in (None, 0.1))
+    assert bounded[0].norm() < 0.2 * free[0].norm()
+    (value, gradients), (tiled, own) = both(kind, {}, "hidden", cap=0.1)
+    assert tiled.item() == pytest.approx(value.item(), rel=1e-5)
+    assert all(torch.allclose(found, expected, rtol=1e-5) for expected, found in zip(gradients, own, strict=True))
 
 
+@pytest.mark.parametrize("cap", [None, 5.0])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", sorted({kind for kind, _ in CASES}))
-def test_the_logits_of_all_decisions_never_exist(kind, form):
+def test_the_logits_of_all_decisions_never_exist(kind, form, cap):
     if not allowed(kind, form):
         return
     generator = torch.Generator().manual_seed(0)
     rows, vocabulary = 600, 100
     loss = registry.loss(kind)
-    said = teacher(form, rows, vocabulary, generator, torch.float32)
-    own = HiddenAndHead(torch.randn(rows, 6).requires_grad_(), torch.randn(vocabulary, 6).requires_grad_())
+    said = teacher(form, rows, vocabulary, generator, torch.float32, cap)
+    own = HiddenAndHead(torch.randn(rows, 6).requires_grad_(), torch.randn(vocabulary, 6).requires_grad_(), cap=cap)
     inputs = LossInputs(own, torch.ones(rows), torch.ones(rows, 1), teacher=said, right_R=torch.zeros(rows).long())
     with tiles(64, 32 * vocabulary), Largest() as largest:
         loss.build(loss.spec(kind=kind), SIZES, SIZES)(inputs).backward()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ import torch
 from helpers import text_items
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_decoders import VOCABULARY, tiny
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.distribution import Dense, HiddenAndHead, TopK
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
 from edgedistill.signals.packed_top_k import PackedTopK
@@ -26,8 +30,9 @@ from edgedistill.signals.recording import (
     save_head,
     shard_ranges,
 )
-from edgedistill.signals.soft_targets import LogitSignal, StateSignal, TopKSignal
+from edgedistill.signals.soft_targets import LogitSignal, SoftTargets, StateSignal, TopKSignal
 from edgedistill.store.progress import Progress
+from edgedistill.tasks._language_items import columns
 
 CLASSES = 30
 TASK = registry.task("text-classification")
@@ -142,6 +147,38 @@ def test_states_and_the_head_give_the_logits_within_their_precision(model, items
     assert torch.allclose(found.dense().logits_RC, said[chosen], atol=error)
     stored = sum(array.nbytes for array in (*signal.hidden.parts, *(signal.scale.parts if signal.scale else ())))
     assert stored == len(items) * {16: 32, 8: 20}[bits]
+
+
+LANGUAGE = registry.task("text-generation")
+FORMS: dict[str, dict[str, Any]] = {
+    "logits": {},
+    "top-k": {"layout": PackedTopK(VOCABULARY, 12, 16, 1), "temperatures": (1.0,)},
+    "states": {"bits": 16},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_cap_of_a_teachers_logits_is_recorded_in_every_form(tmp_path, form):
+    """Logits far beyond it, which it therefore changes."""
+    teacher = tiny("gemma2", final_logit_softcapping=2.0)
+    tokens = [np.random.default_rng(n).integers(3, VOCABULARY, 9).tolist() for n in range(5)]
+    given = {"input_ids": tokens, "attention_mask": [[1] * 9] * 5, "next_token": tokens, "next_bytes": tokens}
+    items = Items.of(columns(0), given, range(5), "input_ids")
+    with torch.no_grad():
+        said = teacher(input_ids=torch.tensor(tokens)).logits.flatten(0, 1)
+    assert 1.5 < said.abs().max() < 2
+    files = recorded(recorder(teacher, LANGUAGE, **FORMS[form]), items, tmp_path)
+    save_head(teacher, LANGUAGE, tmp_path / "head.safetensors", VOCABULARY)
+    signals: dict[str, Callable[[], SoftTargets]] = {
+        "logits": lambda: LogitSignal((Shards.of(files),)),
+        "top-k": lambda: TopKSignal(Shards.of(files), FORMS["top-k"]["layout"], (1.0,)),
+        "states": lambda: StateSignal.of(files, tmp_path / "head.safetensors"),
+    }
+    found = signals[form]().distribution(np.arange(45))
+    compared, wanted = found.beside(said, 1.0), said.log_softmax(-1)
+    if isinstance(found, TopK):
+        wanted = torch.cat([wanted.gather(-1, found.ids_RK), compared.student[:, -1:]], -1)
+    assert (compared.teacher - wanted).abs().max() < 5e-3
 
 
 def test_states_that_16_bits_do_not_hold_are_refused(model, items, tmp_path):

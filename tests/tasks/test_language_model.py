@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_decoders import FAMILIES, VOCABULARY, config_of
+from tiny_decoders import FAMILIES, VOCABULARY, config_of, windowed
 from transformers import AutoModelForCausalLM
 
 from edgedistill.contracts import registry
@@ -41,6 +41,10 @@ def tiny_of(family):
     """Weights so large that attention to another text would show."""
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config_of(family, initializer_range=0.2)).eval()
+
+
+def str_of(config):
+    return config.model_type
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -81,21 +85,54 @@ def test_few_rows_hold_all_items_each_whole():
     assert packed(batch[TOKENS], batch[MASK]) is None
 
 
+@pytest.mark.parametrize("states", [model_half.states, model_half.states_packed])
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
-def test_states_with_the_head_are_the_logits_or_the_model_is_refused(family):
+def test_states_with_the_head_are_the_logits(family, states):
     model, batch = tiny_of(family), batch_of(items_of(LENGTHS))
-    if family == "gemma2":
-        with pytest.raises(UserError, match="the 'gemma2' model has final_logit_softcapping"):
-            model_half.head(model)
-        return
-    layer, states = model_half.head(model), model_half.states(model, batch)
-    logits = states @ layer.weight_VH.T
-    if layer.bias_V is not None:
-        logits = logits + layer.bias_V
+    logits = model_half.head(model).on(states(model, batch)).dense().logits_RC
     wanted = model_half.logits(model_half.forward(model, batch), batch)
     assert logits.shape == wanted.shape
     assert torch.allclose(logits, wanted, atol=1e-5 * float(wanted.abs().max()))
+
+
+@torch.no_grad()
+def test_the_cap_of_logits_belongs_to_the_head():
+    model, batch = tiny_of("gemma2"), batch_of(items_of(LENGTHS))
+    model.config.final_logit_softcapping = 0.5
+    wanted = model_half.logits(model_half.forward(model, batch), batch)
+    head, states = model_half.head(model), model_half.states(model, batch)
+    assert head.cap == 0.5
+    assert (states @ head.weight_VH.T).abs().max() > 1 > 0.5 >= wanted.abs().max()
+    assert torch.allclose(head.on(states).dense().logits_RC, wanted, atol=1e-6)
+    found, answers = model_half.ask(model, batch), model_half.answers(model_half.forward(model, batch), batch)
+    assert torch.allclose(found["log_p"], answers["log_p"], atol=1e-6)
+    model.config.final_logit_softcapping = None
+    assert model_half.head(model).cap is None
+
+
+def test_a_model_without_an_output_layer_is_refused():
+    with pytest.raises(UserError, match="the 'llama' model has no output layer over its vocabulary"):
+        model_half.head(tiny_of("llama").base_model)
+
+
+@pytest.mark.parametrize("config", [*(config_of(family) for family in FAMILIES), *windowed()], ids=str_of)
+@torch.no_grad()
+def test_under_a_custom_mask_texts_and_branches_read_as_each_alone(config):
+    """Layers with a window, too, are shorter-sighted than the text."""
+    torch.manual_seed(0)
+    config.initializer_range = 0.2
+    model = AutoModelForCausalLM.from_config(config).eval()
+    tokens = torch.randint(3, VOCABULARY, (2, 20))
+    other, after = torch.tensor([[7], [9]]), 11
+    positions = torch.cat([torch.arange(20), torch.tensor([after + 1])]).expand(2, -1)
+    seen = torch.ones(21, 21, dtype=torch.bool).tril()
+    seen[20, after + 1 : 20] = False
+    found = model_half.read(model, torch.cat([tokens, other], 1), positions, seen.expand(2, -1, -1))
+    text = model.base_model(input_ids=tokens).last_hidden_state
+    branch = model.base_model(input_ids=torch.cat([tokens[:, : after + 1], other], 1)).last_hidden_state[:, -1:]
+    wanted = torch.cat([text, branch], 1)
+    assert (found - wanted).abs().max() < 1e-5 * wanted.abs().max()
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])

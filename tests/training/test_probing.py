@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 import torch
 from helpers import text_items
+from largest_tensor import Largest
+from tiny_decoders import FAMILIES, VOCABULARY, config_of
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.items import Items
 from edgedistill.errors import UserError
 from edgedistill.models.sizes import shape_of
 from edgedistill.models.static_model import StaticConfig, StaticForSequenceClassification
+from edgedistill.tasks._language_items import NONE, columns
 from edgedistill.training import probing
 from edgedistill.training.probing import Subject
 from edgedistill.training.training_data import TrainingData
@@ -36,6 +39,72 @@ def subject(given) -> Subject:
 def items() -> Items:
     ids = np.random.default_rng(0).integers(5, 40, sum(LENGTHS))
     return text_items(np.split(ids, np.cumsum(LENGTHS)[:-1]), [0, 1, 2])
+
+
+LANGUAGE = registry.task("text-generation")
+
+
+def texts() -> Items:
+    """Of a language model; the first has no next token."""
+    tokens = [np.random.default_rng(length).integers(3, VOCABULARY, length).tolist() for length in (1, 20, 7)]
+    content = {"input_ids": tokens, "attention_mask": [[1] * len(own) for own in tokens], "next_bytes": tokens}
+    content["next_token"] = [[*own[1:], NONE] for own in tokens]
+    return Items.of(columns(0), content, range(3), "input_ids")
+
+
+def decoder(config) -> Subject:
+    torch.manual_seed(0)
+    config.initializer_range = 0.2
+    return subject(AutoModelForCausalLM.from_config(config))
+
+
+def other(architecture: str, **more) -> Subject:
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 48, "num_attention_heads": 6, "pad_token_id": 0}
+    depth = {} if architecture == "gpt_neo" else {"num_hidden_layers": 2, "intermediate_size": 96}
+    ends = {"bos_token_id": 1, "eos_token_id": 2}
+    return decoder(AutoConfig.for_model(architecture, **sizes | depth | ends | more))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sound_decoder_is_what_losses_and_signals_make_of_it(family):
+    given = decoder(config_of(family))
+    assert probing.check_answers(given, LANGUAGE, texts()) < 1e-4
+    probing.check_head(given, LANGUAGE, texts())
+    probing.check_reading(given, LANGUAGE, texts())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "more"),
+    [("granite", {"logits_scaling": 4.0}), ("cohere", {}), ("bert", {"is_decoder": True})],
+)
+def test_logits_that_are_not_those_of_the_head_are_refused(architecture, more):
+    with pytest.raises(
+        UserError,
+        match=rf"the teacher \(a '{architecture}'\) has logits that are not those of its output layer .*\d% of the",
+    ):
+        probing.check_head(other(architecture, **more), LANGUAGE, texts())
+
+
+def test_a_head_is_compared_only_where_something_is_predicted(items):
+    probing.check_head(other("cohere"), LANGUAGE, texts().take([0]))
+    probing.check_head(subject(model()), TASK, items)  # a task that is not over a vocabulary
+
+
+def test_a_teacher_that_reads_in_order_only_is_not_projected():
+    """Windows by the order of tokens, whatever their positions; and no mask at all."""
+    local = other("gpt_neo", num_layers=2, num_heads=6, window_size=4, attention_types=[[["global", "local"], 1]])
+    with pytest.raises(UserError, match=r"a 'gpt_neo'.* cannot read two continuations of a text at once.*\d% of the"):
+        probing.check_reading(local, LANGUAGE, texts())
+    with pytest.raises(UserError, match=r"a 'mamba'.* cannot read two continuations .*; expected another model \["):
+        probing.check_reading(other("mamba"), LANGUAGE, texts())
+
+
+def test_no_trial_holds_all_logits(monkeypatch):
+    monkeypatch.setattr("edgedistill.tasks._language_model._ROWS", 4)
+    given = decoder(config_of("llama", vocab_size=2000, hidden_size=12))
+    with Largest() as largest:
+        probing.check_answers(given, LANGUAGE, texts())
+    assert largest.numbers <= 12 * 2000  # its head: 19 decisions would be more
 
 
 class ReadsPadding(StaticForSequenceClassification):

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers import text_items
-from transformers import BertConfig, BertForSequenceClassification
+from largest_tensor import Largest
+from tiny_decoders import VOCABULARY, config_of
+from transformers import AutoModelForCausalLM, BertConfig, BertForSequenceClassification
 
 from edgedistill.contracts import registry
+from edgedistill.contracts.batch import Batch
 from edgedistill.contracts.distribution import Dense, HiddenAndHead
+from edgedistill.contracts.items import Items
 from edgedistill.contracts.task import Head
 from edgedistill.errors import UserError
+from edgedistill.losses import _tiled
+from edgedistill.tasks._language_items import NONE, columns
+from edgedistill.training import decisions
 from edgedistill.training.training_data import TrainingData
 from edgedistill.training.training_module import (
+    ForwardPass,
     LiveTeacher,
     Masking,
     TrainingModule,
@@ -178,9 +187,102 @@ def test_a_loss_may_ask_for_the_objective_of_each_decision():
     assert torch.allclose(found[0], found[1], atol=1e-6)
 
 
-def test_a_pass_whose_hidden_states_are_looked_at_gives_logits():
-    catch = Catch()
-    TrainingModule(bert(), STATES, [catch], frozenset({"logits", "hidden"}))(BATCH)
-    assert isinstance(catch.seen.student, Dense)
-    assert len(catch.seen.student_hidden) == 3
-    assert catch.seen.right_R is None
+LANGUAGE = registry.task("text-generation")
+LOOKED_INTO = frozenset({"hidden", "embedding", "attention"})
+
+
+def texts(vocabulary: int = VOCABULARY, asked: bool = True) -> Batch:
+    """Short ones, which would be packed; nothing is asked about them unless `asked`."""
+    tokens = [np.random.default_rng(length).integers(3, vocabulary, length).tolist() for length in (9, 3, 4, 2)]
+    content = {"input_ids": tokens, "attention_mask": [[1] * len(own) for own in tokens], "next_bytes": tokens}
+    content["next_token"] = [[*own[1:], NONE] if asked else [NONE] * len(own) for own in tokens]
+    items = Items.of(columns(0), content, range(4), "input_ids")
+    return TrainingData.plain([items], LANGUAGE).fetch(range(4))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gemma3_text"])
+@torch.no_grad()
+def test_a_pass_that_is_looked_into_is_that_of_the_whole_model(family):
+    """Though only its body runs: every layer, each text in a row of its own, and the same distributions."""
+    model, batch = decoder(family), texts()
+    model.set_attn_implementation("eager")
+    seen = ForwardPass(model, LANGUAGE, LOOKED_INTO)(batch)
+    whole = model(input_ids=batch.inputs["input_ids"], output_hidden_states=True, output_attentions=True)
+    for found, expected in ((seen.hidden, whole.hidden_states), (seen.attention, whole.attentions)):
+        assert len(found) == len(expected)
+        assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    said = ForwardPass(model, LANGUAGE, frozenset({"logits"}))(batch)
+    for own in (seen, said):
+        logits = own.states.dense().logits_RC
+        assert torch.allclose(logits, LANGUAGE.model.logits({"logits": whole.logits}, batch.columns), atol=1e-5)
+
+
+@pytest.mark.parametrize("need", sorted(LOOKED_INTO))
+def test_a_loss_on_what_passes_through_leaves_those_over_the_vocabulary_tiled(need, monkeypatch):
+    vocabulary = 3000
+    monkeypatch.setitem(_tiled._SIZES, "cpu", _tiled.Sizes(4, 0, 4 * vocabulary))
+    monkeypatch.setattr(decisions, "_TILE", 4 * vocabulary)
+    model = decoder("llama", vocab_size=vocabulary, hidden_size=12)
+    batch = texts(vocabulary)
+    states = LANGUAGE.model.head(model).on(torch.randn(len(batch.item_R), 12))
+    batch = replace(batch, teacher=replace(states, weight_CH=torch.randn(vocabulary, 12)))
+    terms = [
+        registry.loss(kind).build(registry.loss(kind).spec(kind=kind), None, None) for kind in ("kl", "hard_label")
+    ]
+    module = TrainingModule(model, LANGUAGE, [*terms, OwnLosses()], frozenset({"logits", "labels", need}))
+    with eager_attention(model), Largest() as largest:
+        losses = module(batch)
+        losses.sum().backward()
+    assert len(batch.item_R) == 14
+    assert largest.numbers <= 12 * vocabulary  # the head; all decisions would be more
+    assert losses[1].item() == pytest.approx(losses[2].item(), rel=1e-5)
+
+
+def test_a_student_with_a_cap_learns_through_it():
+    """As the plain losses of its own logits do, of which the cap changes most."""
+    batch, own = texts(), LANGUAGE.model
+    student, teacher = (decoder("gemma2", final_logit_softcapping=cap) for cap in (0.5, 1.0))
+    with torch.no_grad():
+        batch = replace(batch, teacher=own.head(teacher).on(own.states(teacher, batch.columns)))
+        wanted = own.logits(own.forward(teacher, batch.inputs), batch.columns)
+    kinds = {"kl": {"temperature": 1.0}, "hard_label": {}}
+    terms = [
+        registry.loss(kind).build(registry.loss(kind).spec(kind=kind, **more), None, None)
+        for kind, more in kinds.items()
+    ]
+    losses = TrainingModule(student, LANGUAGE, terms, frozenset({"logits", "labels"}))(batch)
+    logits = own.logits(own.forward(student, batch.inputs), batch.columns)
+    functional = torch.nn.functional
+    kl = functional.kl_div(logits.log_softmax(-1), wanted.log_softmax(-1), log_target=True, reduction="batchmean")
+    plain = torch.stack([kl, functional.cross_entropy(logits, own.right(batch.columns))])
+    assert torch.allclose(losses, plain, atol=1e-6)
+    pairs = zip(
+        *(torch.autograd.grad(given.sum(), list(student.parameters())) for given in (losses, plain)), strict=True
+    )
+    assert all((found - expected).abs().max() <= 1e-4 * expected.abs().max() for found, expected in pairs)
+
+
+def test_a_batch_in_which_nothing_is_asked_is_no_loss():
+    batch = texts(asked=False)
+    model = decoder("llama")
+    batch = replace(batch, teacher=LANGUAGE.model.head(model).on(torch.empty(0, 48)))
+    terms = [
+        registry.loss(kind).build(registry.loss(kind).spec(kind=kind), None, None)
+        for kind in ("kl", "hard_label", "mse_logits", "dist")
+    ]
+    for needs in ({"logits", "labels"}, {"logits", "labels", "hidden"}):
+        losses = TrainingModule(model, LANGUAGE, terms, frozenset(needs))(batch)
+        losses.sum().backward()
+        assert losses.tolist() == [0, 0, 0, 0]
+
+
+class OwnLosses(torch.nn.Module):
+    """A loss on the task's losses of each decision."""
+
+    def forward(self, inputs):
+        return inputs.own_losses(0.0).mean()
+
+
+def decoder(family: str, **more):
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config_of(family, initializer_range=0.2, **more)).eval()

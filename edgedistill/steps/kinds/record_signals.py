@@ -44,3 +44,5 @@ class Inputs:
 
 
 KIND = StepKind("edgedistill.steps.record_signals:run", 6, Settings, Inputs, Signals)
+PROJECTED = StepKind("edgedistill.steps.record_signals:run", 7, Settings, Inputs, Signals)
+"""Distributions projected onto a student's tokens (`Inputs.tokens`), which are versioned apart."""
