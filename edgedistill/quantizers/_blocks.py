@@ -18,6 +18,7 @@ import numpy as np
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import RefusedError
+from edgedistill.exporting.onnx_saving import save_model
 from edgedistill.system.quiet import quiet
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def quantize_weights(
     model = onnx.load(source)
     with quiet():
         quantize_tables(model, tables, rounding=rounding)
-        onnx.save(quantize_products(model, products, rounding), destination)
+        save_model(quantize_products(model, products, rounding), destination)
 
 
 def arithmetic(products: Bits, tables: Bits) -> Arithmetic:

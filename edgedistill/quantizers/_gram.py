@@ -12,6 +12,7 @@ from edgedistill.arrays import Array, Arrays, Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Graph, PortNames
 from edgedistill.device.decoding import LAYOUT, CachedDecoder
+from edgedistill.exporting.onnx_saving import save_model
 from edgedistill.quantizers._blocks import products_with_rows
 
 
@@ -35,7 +36,7 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
     model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted(values - known)))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        onnx.save(model, file)
+        save_model(model, file)
         graph = _Adding(registry.runtime("onnxruntime").open(file, 1, PortNames()), values)
         for arrays in calibration:
             if LAYOUT.past(0, "key") in graph.inputs:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import CALIBRATED, Mix
 from edgedistill.errors import RefusedError
+from edgedistill.exporting.onnx_saving import fits_inline, save_model
 from edgedistill.quantizers import int8_static
 from edgedistill.quantizers._blocks import BITS, Blocks, quantize_tables
 from edgedistill.quantizers._products import quantize_outputs
@@ -62,7 +63,7 @@ def quantize_mix(
         if names:
             quantize_nodes(model, destination, names)
         else:
-            onnx.save(model, destination)
+            save_model(model, destination)
 
 
 def _with_static_products(
@@ -81,8 +82,16 @@ def _with_static_products(
             node.name = f"{node.output[0]}_product"
     with tempfile.TemporaryDirectory() as folder, quiet():
         named, prepared, made = (Path(folder) / f"{name}.onnx" for name in ("named", "prepared", "made"))
-        onnx.save(model, named)
-        quant_pre_process(named, prepared, skip_optimization=True, skip_symbolic_shape=True)
+        large = not fits_inline(model)
+        save_model(model, named)
+        quant_pre_process(
+            named,
+            prepared,
+            skip_optimization=True,
+            skip_symbolic_shape=True,
+            save_as_external_data=large,
+            all_tensors_to_one_file=large,
+        )
         int8_static.quantize_products(prepared, made, calibration, method, [f"{output}_product" for output in outputs])
         calibrated = onnx.load(made)
     del calibrated.graph.value_info[:]  # shapes of values, which no runtime needs

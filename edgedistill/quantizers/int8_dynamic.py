@@ -15,6 +15,7 @@ from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Arithmetic, Grid, Quantizer
 from edgedistill.contracts.weights import Graph, by_column
 from edgedistill.device.decoding import LAYOUT
+from edgedistill.exporting.onnx_saving import fits_inline, save_model
 from edgedistill.quantizers._blocks import Blocks, quantize_tables
 from edgedistill.system.quiet import quiet
 
@@ -47,16 +48,18 @@ def quantize_nodes(model: onnx.ModelProto, destination: Path, names: Sequence[st
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        prepared = Path(folder) / "model.onnx"
-        onnx.save(model, prepared)
+        prepared, made = Path(folder) / "model.onnx", Path(folder) / "made.onnx"
+        save_model(model, prepared)
         quantize_dynamic(
             prepared,
-            destination,
+            made,
             per_channel=True,
             weight_type=QuantType.QInt8,
             nodes_to_quantize=names,
+            use_external_data_format=not fits_inline(model),
             extra_options={"DefaultTensorType": TensorProto.FLOAT},
         )
+        save_model(onnx.load(made), destination)
 
 
 ARITHMETIC = Arithmetic(
