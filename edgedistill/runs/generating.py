@@ -142,10 +142,9 @@ def _files(file: Path, task: str) -> Files:
 
 def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
     """A single file, or a folder that a runtime opens as one."""
-    able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
+    able = [name for name in registry.names("runtimes") if registry.runtime(name).opens(place)]
     if runtime is not None and runtime not in able:
-        suffixes = ", ".join(suffix or "a folder" for suffix in registry.runtime(runtime).suffixes)
-        raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({suffixes})")
+        raise UserError(f"generate: '{place}' is not a file that {runtime} opens ({registry.runtime(runtime).opened})")
     if not able:
         raise UserError(f"generate: no runtime opens '{place}'; expected a run, a bundle or a model file or folder")
     chosen = runtime or ("onnxruntime" if "onnxruntime" in able else able[0])
