@@ -18,7 +18,6 @@ import numpy as np
 from edgedistill.arrays import Array, Arrays
 from edgedistill.contracts.precision import Arithmetic, Grid
 from edgedistill.errors import RefusedError
-from edgedistill.exporting.onnx_saving import save_model
 from edgedistill.system.quiet import quiet
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ def quantize_weights(
 ) -> None:
     """Write an fp32 file with its products and tables in such blocks."""
     import onnx
+
+    from edgedistill.exporting.onnx_saving import save_model
 
     model = onnx.load(source)
     with quiet():

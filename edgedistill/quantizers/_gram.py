@@ -12,7 +12,6 @@ from edgedistill.arrays import Array, Arrays, Floats
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import Graph, PortNames
 from edgedistill.device.decoding import LAYOUT, CachedDecoder
-from edgedistill.exporting.onnx_saving import save_model
 from edgedistill.quantizers._blocks import products_with_rows
 
 
@@ -24,6 +23,8 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
         calibration: inputs one by one. A graph with a cache reads each from its start.
     """
     import onnx
+
+    from edgedistill.exporting.onnx_saving import save_model
 
     model = onnx.load(source)
     stored = {initializer.name for initializer in model.graph.initializer}

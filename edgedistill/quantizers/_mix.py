@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import CALIBRATED, Mix
 from edgedistill.errors import RefusedError
-from edgedistill.exporting.onnx_saving import fits_inline, save_model
 from edgedistill.quantizers import int8_static
 from edgedistill.quantizers._blocks import BITS, Blocks, quantize_tables
 from edgedistill.quantizers._products import quantize_outputs
@@ -39,6 +38,7 @@ def quantize_mix(
     import onnx
 
     from edgedistill.exporting.onnx_parts import matrices
+    from edgedistill.exporting.onnx_saving import save_model
 
     model = onnx.load(source)
     found = matrices(model.graph)
@@ -76,6 +76,8 @@ def _with_static_products(
     """
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from edgedistill.exporting.onnx_saving import fits_inline, save_model
 
     for node in model.graph.node:
         if node.output and node.output[0] in outputs:

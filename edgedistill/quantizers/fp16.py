@@ -10,7 +10,6 @@ from pathlib import Path
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
 from edgedistill.contracts.weights import Graph, plain
-from edgedistill.exporting.onnx_saving import save_model
 
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
@@ -18,6 +17,8 @@ def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> 
     import onnx
     from onnx.external_data_helper import load_external_data_for_model
     from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    from edgedistill.exporting.onnx_saving import save_model
 
     # The converter itself would infer shapes in memory, which fails with more weights than protobuf can hold.
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,6 @@ from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Arithmetic, Grid, Quantizer
 from edgedistill.contracts.weights import Graph, by_column
 from edgedistill.device.decoding import LAYOUT
-from edgedistill.exporting.onnx_saving import fits_inline, save_model
 from edgedistill.quantizers._blocks import Blocks, quantize_tables
 from edgedistill.system.quiet import quiet
 
@@ -41,6 +40,8 @@ def quantize_nodes(model: onnx.ModelProto, destination: Path, names: Sequence[st
     import onnx
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from edgedistill.exporting.onnx_saving import fits_inline, save_model
 
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.
     weights = {initializer.name for initializer in model.graph.initializer}

@@ -19,7 +19,6 @@ from typing import Literal
 from edgedistill.arrays import Arrays
 from edgedistill.contracts.precision import Quantizer
 from edgedistill.contracts.weights import Graph, by_column
-from edgedistill.exporting.onnx_saving import fits_inline, save_model
 from edgedistill.system.quiet import quiet
 
 _PRODUCTS = ("MatMul", "Gemm")
@@ -45,6 +44,8 @@ def quantizing(method: str) -> Callable[[Path, Path, Sequence[Arrays]], None]:
         from onnx import TensorProto
         from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        from edgedistill.exporting.onnx_saving import save_model
 
         with tempfile.TemporaryDirectory() as folder, quiet():
             prepared, products, made = (Path(folder) / f"{name}.onnx" for name in ("prepared", "products", "made"))
@@ -93,6 +94,8 @@ def quantize_products(
 
 def _large(file: Path) -> bool:
     import onnx
+
+    from edgedistill.exporting.onnx_saving import fits_inline
 
     return not fits_inline(onnx.load(file, load_external_data=False))
 
