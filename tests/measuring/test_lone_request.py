@@ -16,8 +16,8 @@ def test_a_folder_with_a_point_in_its_name_is_a_folder(tmp_path, monkeypatch):
     (tmp_path / "model.onnx").touch()
 
     def refuse(name: str, runtime: str) -> None:
-        task = {"task": "text-generation", "metric": "perplexity"}
-        refuse_request(LoneFile(tmp_path / name, data, MeasureOptions(runtime=runtime, **task)))
+        options = MeasureOptions(runtime=runtime, task="text-generation", metric="perplexity")
+        refuse_request(LoneFile(tmp_path / name, data, options))
 
     refuse(folder.name, "onnxruntime-genai")
     refuse("model.onnx", "onnxruntime")

@@ -8,11 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.decoding import Decoder, decoder_of
 from edgedistill.errors import EdgedistillError
-from edgedistill.runtimes.llama_cpp import LlamaCppGraph
+from edgedistill.runtimes import llama_cpp
 
 VOCABULARY, TRAINED_FOR = 11, 3000
 
@@ -62,10 +61,10 @@ def logits_of(tokens) -> np.ndarray:
 
 
 @pytest.fixture
-def graph(monkeypatch, tmp_path) -> LlamaCppGraph:
+def graph(monkeypatch, tmp_path) -> llama_cpp.LlamaCppGraph:
     monkeypatch.setattr(Llama, "opened", [], raising=False)
     monkeypatch.setitem(sys.modules, "llama_cpp", SimpleNamespace(Llama=Llama))
-    return registry.runtime("llama-cpp").open(tmp_path / "model.gguf", 1, PortNames())
+    return llama_cpp.open(tmp_path / "model.gguf", 1, PortNames())
 
 
 def advanced(decoder: Decoder, *counts: int) -> tuple[np.ndarray, np.ndarray]:
