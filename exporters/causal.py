@@ -40,13 +40,15 @@ def refuse_others(request: FileRequest, target: str) -> None:
         )
 
 
-def tie(model: PreTrainedModel) -> None:
-    """Tie a head that equals the token table, whatever the configuration says, so that it is stored once."""
+def tie(model: PreTrainedModel) -> bool:
+    """Tie a head that equals the token table, whatever the configuration says, so that it is stored once, and say
+    whether it is tied."""
     import torch
 
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     if head is not None and head.weight is not table.weight and torch.equal(head.weight, table.weight):
         head.weight = table.weight
+    return head is not None and head.weight is table.weight
 
 
 def compare(

@@ -51,11 +51,13 @@ def write_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> dict[s
         tokens[number] = token
     facts: dict[str, object] = {}
     if model.get("byte_fallback"):
-        _refuse_unless(_spaces(content), "its normalizer is not sentencepiece's")
+        begins = _begins_with_space(content)
+        _refuse_unless(begins is not None, "its normalizer is not sentencepiece's")
+        assert begins is not None
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
         writer.add_token_scores(_scores(tokens, merges))
-        writer.add_add_space_prefix(True)
+        writer.add_add_space_prefix(begins)
     else:
         name = pre_tokenizer(content)
         writer.add_tokenizer_model("gpt2")
@@ -109,11 +111,18 @@ def _step(given: Json) -> str:
     return json.dumps(given)
 
 
-def _spaces(content: Mapping[str, Json]) -> bool:
-    """Whether a space is added before a text, and spaces are replaced as in sentencepiece."""
+def _begins_with_space(content: Mapping[str, Json]) -> bool | None:
+    """Whether a space is added before a text, where spaces are replaced as in sentencepiece; None where they are not.
+
+    Gemma adds none. It also splits at spaces, of which none is left.
+    """
     given = content["normalizer"] or {}
-    plain = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
-    return given.get("normalizers") == plain and content["pre_tokenizer"] is None
+    steps = given.get("normalizers", [given])
+    replaced: Json = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    if steps == [{"type": "Prepend", "prepend": "▁"}, replaced] and content["pre_tokenizer"] is None:
+        return True
+    idle = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    return False if steps == [replaced] and content["pre_tokenizer"] in (None, idle) else None
 
 
 def _scores(tokens: Sequence[str], merges: Sequence[tuple[str, ...]]) -> list[float]:

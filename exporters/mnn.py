@@ -19,6 +19,7 @@ from edgedistill.contracts.precision import Precision
 from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.errors import EdgedistillError
 from edgedistill.exporting.jobs import LOADING, compare_with_torch
+from edgedistill.exporting.onnx_saving import save_model
 from edgedistill.runtimes import mnn as runtime
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _written_out(source: Path, folder: Path) -> Path:
         del graph.node[:]
         graph.node.extend(kept)
     file = folder / "model.onnx"
-    onnx.save(model, file)
+    save_model(model, file)
     return file
 
 

@@ -1,5 +1,5 @@
-"""ONNX with `transformers.exporters`: dynamic batch and length, weights inside the file. Portable operators, except for
-causal language models, which have a KV cache and ONNX Runtime's own attention (`causal_onnx`)."""
+"""ONNX with `transformers.exporters`: dynamic batch and length, weights inside the file up to 2 GB. Portable operators,
+except for causal language models, which have a KV cache and ONNX Runtime's own attention (`causal_onnx`)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.contracts.weights import Graph, plain
 from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import compare_with_torch, giving_outputs, refuse_components
+from edgedistill.exporting.onnx_saving import save_graph
 from edgedistill.exporting.onnx_sizes import bytes_by_part
 from edgedistill.quantizers._mix import quantize_mix
 from edgedistill.quantizers._mix_sizes import mix_sizing
@@ -38,8 +39,6 @@ PRECISIONS = {"fp32": Precision(file="model.onnx", bytes_per_parameter=4.0, sizi
     name: registry.quantizer(name).precision() for name in registry.names("quantizers")
 }
 
-_INLINE_LIMIT = 2**31 - 2**20
-
 
 def make(request: FileRequest, file: Path) -> MadeFile:
     """Export fp32 and compare it with PyTorch at several shapes; make the other precisions from that file.
@@ -59,7 +58,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     causal = is_causal(request.model())
     with _tracing(request):
         graph = causal_onnx.graph_of(request) if causal else _graph_of(request)
-    save(graph, file)
+    save_graph(graph, file)
     opened = runtime.open(file, 1, PortNames())
     checks = compare(request, "onnx", opened) if causal else compare_with_torch(request, "onnx", opened)
     return MadeFile(checks=checks, facts=facts_of(file))
@@ -68,13 +67,6 @@ def make(request: FileRequest, file: Path) -> MadeFile:
 def facts_of(file: Path) -> dict[str, object]:
     """What every ONNX file's record says."""
     return {"bytes_by_part": bytes_by_part(file)}
-
-
-def save(graph: onnx_ir.Model, file: Path) -> None:
-    """Write a graph, with its weights inside the file as far as the format allows."""
-    import onnx_ir
-
-    onnx_ir.save(graph, file, external_data=None if _fits_inline(graph) else f"{file.name}.data")
 
 
 @contextmanager
@@ -139,13 +131,6 @@ def _name_axes(graph: onnx_ir.Model, request: FileRequest) -> None:
         if value.shape is not None:
             rest = [dim if isinstance(dim, int) else length for dim in list(value.shape)[1:]]
             value.shape = onnx_ir.Shape(["batch", *rest])
-
-
-def _fits_inline(graph: onnx_ir.Model) -> bool:
-    return (
-        sum(value.const_value.nbytes for value in graph.graph.initializers.values() if value.const_value)
-        < _INLINE_LIMIT
-    )
 
 
 TARGET = Target(

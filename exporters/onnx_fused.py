@@ -17,9 +17,10 @@ from edgedistill.contracts.target import FileRequest, MadeFile, Target
 from edgedistill.contracts.weights import Graph, by_column, plain
 from edgedistill.errors import RefusedError
 from edgedistill.exporting.jobs import compare_with_torch
+from edgedistill.exporting.onnx_saving import save_graph
 from edgedistill.quantizers import int8_dynamic
 from edgedistill.runtimes import onnxruntime as runtime
-from edgedistill_exporters.onnx import facts_of, save
+from edgedistill_exporters.onnx import facts_of
 
 _FP32_GRAPH = Graph(around=3600, layer=2730)
 _INT8_GRAPH = Graph(around=6980, layer=4450)
@@ -60,7 +61,7 @@ def make(request: FileRequest, file: Path) -> MadeFile:
             "target onnx-fused: no layer of this model has attention that ONNX Runtime's operator can express (biases, "
             "all heads alike, a mask of padding only); expected target onnx"
         )
-    save(graph, file)
+    save_graph(graph, file)
     checks = compare_with_torch(request, "onnx-fused", runtime.open(file, 1, PortNames()))
     return MadeFile(checks=checks, facts={**facts_of(file), "fused_attention_layers": layers})
 

@@ -1,7 +1,7 @@
 """A folder for ONNX Runtime GenAI from its own model builder: graph, weights, `genai_config.json` and tokenizer.
 
 Weights are in blocks of 32, symmetric, rounded to nearest. In int8 the builder leaves tables in fp32 and stores a tied
-one twice; in int4 it stores it once.
+one twice; in int4 it stores it once. What is tied is what the weights are, whatever the configuration says.
 
 The builder's attention only supports head sizes that are multiples of 16. For other models, the folder has the fp32
 graph of target `onnx`, with settings for its names.
@@ -9,10 +9,14 @@ graph of target `onnx`, with settings for its names.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedistill.contracts.driver import PortNames
 from edgedistill.contracts.packages import Packages
@@ -22,9 +26,12 @@ from edgedistill.errors import EdgedistillError, RefusedError
 from edgedistill.exporting.jobs import refuse_components
 from edgedistill.runtimes import onnxruntime_genai as runtime
 from edgedistill.system import process
-from edgedistill_exporters.causal import compare, refuse_others
+from edgedistill_exporters.causal import compare, refuse_others, tie
 from edgedistill_exporters.causal_onnx import graph_of
 from edgedistill_exporters.genai_settings import copy_tokenizer, write_settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 PRECISIONS = {
     "fp32": Precision(file="genai-fp32", bytes_per_parameter=4.0),
@@ -32,6 +39,7 @@ PRECISIONS = {
     "int4": Precision(file="genai-int4", bytes_per_parameter=0.65),
 }
 _GRAPH = "model.onnx"
+_CONFIG, _TIED = "config.json", "tie_word_embeddings"
 _HEAD = 16
 """Head sizes must be a multiple of this."""
 
@@ -57,7 +65,8 @@ def make(request: FileRequest, file: Path) -> MadeFile:
     if own:
         _write(request, request.folder, file)
     else:
-        _build(request.folder, file, request.precision)
+        with _told_of_tying(request.folder, config, tie(request.model())) as source:
+            _build(source, file, request.precision)
     if request.precision != "fp32":
         return MadeFile()
     opened = runtime.open(file, 1, PortNames())
@@ -91,9 +100,26 @@ def _build(model: Path, folder: Path, precision: str) -> None:
     raise EdgedistillError(f"target onnxruntime-genai: its builder failed: {said[:300]}")
 
 
+@contextmanager
+def _told_of_tying(model: Path, config: PreTrainedConfig, tied: bool) -> Iterator[Path]:
+    """A model's folder whose configuration says whether the weights are tied: the builder takes the head for the token
+    table if it says so, and stores both if not, whatever the weights are."""
+    if bool(getattr(config, _TIED, False)) == tied:
+        yield model
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for path in model.iterdir():
+            (folder / path.name).symlink_to(path.resolve())
+        description = json.loads((model / _CONFIG).read_text(encoding="utf-8"))
+        (folder / _CONFIG).unlink()
+        (folder / _CONFIG).write_text(json.dumps({**description, _TIED: tied}), encoding="utf-8")
+        yield folder
+
+
 TARGET = Target(
     api=1,
-    version=3,
+    version=4,
     precisions=PRECISIONS,
     runtimes=("onnxruntime-genai",),
     packages=Packages(

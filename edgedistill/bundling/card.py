@@ -140,7 +140,7 @@ def _limits(facts: CardFacts) -> list[str]:
     elif facts.max_length is not None:
         lines.insert(bool(facts.labels), f"Only the first {facts.max_length} tokens of a text are used.")
     if row.blocked_by:
-        lines.append("It exceeds the recipe's limits: " + "; ".join(row.blocked_by) + ".")
+        lines.append("The run does not accept it: " + "; ".join(row.blocked_by) + ".")
     if not row.within_limits or facts.results.chosen != row.id:
         lines.append(f"This is not the candidate the run chose; the run chose {facts.results.chosen or 'nothing'}.")
     return lines + [f"Warning from the run: {warning}" for warning in facts.results.warnings]

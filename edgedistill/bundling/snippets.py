@@ -11,6 +11,7 @@ from edgedistill.bundling.continuations import Continuations
 from edgedistill.bundling.facts import ComponentFacts
 from edgedistill.device.files import ComponentJson
 from edgedistill.exporting.jobs import TOLERANCE
+from edgedistill.exporting.onnx_saving import weights_name
 from edgedistill.store.artifacts import write_text
 
 _OWN_TEMPLATES = "edgedistill.bundling"
@@ -141,9 +142,12 @@ def write_continuing(snippet: Snippet, known: Continuations, folder: Path) -> No
     environment = text_templates(_OWN_TEMPLATES)
     names = ("recipe", "candidate", "runtime", "runtime_reference", "driver", "files", "output")
     facts: dict[str, object] = {name: getattr(snippet, name) for name in names}
-    loaded = client_name(snippet.opened[0][1])
-    facts |= {"file": snippet.opened[0][1], "native": snippet.onnx_format}
-    facts |= {"chat": known.chat is not None, "loaded": loaded}
+    file = snippet.opened[0][1]
+    loaded = client_name(file)
+    # The library has to be told of weights beside the file.
+    apart = (folder / file).with_name(weights_name(Path(file))).is_file()
+    facts |= {"file": file, "native": snippet.onnx_format}
+    facts |= {"chat": known.chat is not None, "loaded": loaded, "apart": apart}
     templates = {"run.py": "continue.py", "run.mjs": "continue.mjs", "index.html": "continue.html"}
     for name, template in templates.items():
         if name == "run.py" or loaded is not None:

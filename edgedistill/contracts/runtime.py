@@ -20,7 +20,7 @@ class Runtime(Plugin):
 
     Args:
         targets: targets whose files it opens.
-        suffixes: of these files.
+        suffixes: of these files; empty: these are folders.
         packages: what it needs.
         open: (file, threads, names of inputs and outputs from its record) -> the opened file.
         version: the installed version of the library that runs the files.
@@ -36,6 +36,17 @@ class Runtime(Plugin):
     version: Callable[[], str]
     client_facts: Callable[[Path, Sequence[str], Sequence[str], Floats], dict[str, object]] | None = None
     client_tasks: tuple[str, ...] = ()
+
+    def opens(self, place: Path) -> bool:
+        """Whether it opens files with this suffix; a folder has none, however it is called."""
+        if place.is_dir():
+            return "" in self.suffixes
+        return place.suffix != "" and place.suffix in self.suffixes
+
+    @property
+    def opened(self) -> str:
+        """What it opens, for a message."""
+        return ", ".join(suffix or "a folder" for suffix in self.suffixes)
 
     def fault(self, name: str) -> str | None:
         """Why it cannot be used, or None."""

@@ -11,13 +11,14 @@ _PR_SET_PDEATHSIG = 1
 """From Linux's linux/prctl.h."""
 
 
-def status_mb(field: str) -> float | None:
-    """A memory figure from `/proc/self/status`; None except on Linux."""
+def status_mb(field: str, process: str = "self") -> float | None:
+    """A memory figure from `/proc/PROCESS/status`, in 10^6 bytes; None except on Linux, and if the process has none."""
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        lines = Path("/proc", process, "status").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":")), None)
+    kib = (int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+    return next((figure * 1024 / 1e6 for figure in kib), None)
 
 
 def reset_peak() -> bool:

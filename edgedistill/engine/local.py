@@ -214,12 +214,12 @@ def _failed_input(inputs: Mapping[str, Published]) -> Failure | None:
 
 
 def _peak_rss_mb() -> float:
-    """Peak resident memory of this process so far."""
+    """Peak resident memory of this process so far, in 10^6 bytes."""
     try:
         import resource
     except ImportError:  # Windows
         import psutil
 
-        return float(getattr(psutil.Process().memory_info(), "peak_wset", 0)) / 2**20
+        return float(getattr(psutil.Process().memory_info(), "peak_wset", 0)) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if platform.system() == "Darwin" else 2**10)
+    return peak * (1 if platform.system() == "Darwin" else 1024) / 1e6

@@ -243,7 +243,7 @@ def _looked_into(request: LoneFile, file: Path, given: _Given, whole: bool) -> t
     """The fixed length of a file, if declared, and its accompanying files."""
     if file.suffix != ".onnx":
         beside = file.with_suffix(".bin")  # OpenVINO's and ncnn's naming
-        return None, [beside] if beside.is_file() else []
+        return None, [beside] if file.is_file() and beside.is_file() else []
     name = f"measure: '{file}'"
     contents = read_onnx(file)
     if not whole:  # components of a model also take each other's outputs as inputs

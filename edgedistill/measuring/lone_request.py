@@ -96,10 +96,8 @@ def refuse_request(request: LoneFile) -> None:
     if request.metric not in metrics:
         known = ", ".join(sorted(metrics))
         raise UserError(f"measure: metric '{request.metric}' is unknown for {request.task}; expected one of {known}")
-    if request.file.suffix not in runtime.suffixes:
-        raise UserError(
-            f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({', '.join(runtime.suffixes)})"
-        )
+    if not runtime.opens(request.file):
+        raise UserError(f"measure: '{request.file.name}' is not a file that {request.runtime} opens ({runtime.opened})")
     if (cores := available_cores()) < request.threads:
         _logger.warning("%d threads on %d cores compete with one another", request.threads, cores)
     if runtime.packages.emulated is not None and request.threads > 1:

@@ -72,10 +72,12 @@ def quantize_weights(
     """Write an fp32 file with its products and tables in such blocks."""
     import onnx
 
+    from edgedistill.exporting.onnx_saving import save_model
+
     model = onnx.load(source)
     with quiet():
         quantize_tables(model, tables, rounding=rounding)
-        onnx.save(quantize_products(model, products, rounding), destination)
+        save_model(quantize_products(model, products, rounding), destination)
 
 
 def arithmetic(products: Bits, tables: Bits) -> Arithmetic:

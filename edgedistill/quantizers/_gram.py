@@ -24,6 +24,8 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
     """
     import onnx
 
+    from edgedistill.exporting.onnx_saving import save_model
+
     model = onnx.load(source)
     stored = {initializer.name for initializer in model.graph.initializer}
     matrices = {node.output[0]: node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
@@ -35,7 +37,7 @@ def gram_matrices(source: Path, calibration: Sequence[Arrays]) -> dict[str, Floa
     model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, sorted(values - known)))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        onnx.save(model, file)
+        save_model(model, file)
         graph = _Adding(registry.runtime("onnxruntime").open(file, 1, PortNames()), values)
         for arrays in calibration:
             if LAYOUT.past(0, "key") in graph.inputs:

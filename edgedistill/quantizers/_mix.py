@@ -38,6 +38,7 @@ def quantize_mix(
     import onnx
 
     from edgedistill.exporting.onnx_parts import matrices
+    from edgedistill.exporting.onnx_saving import save_model
 
     model = onnx.load(source)
     found = matrices(model.graph)
@@ -62,7 +63,7 @@ def quantize_mix(
         if names:
             quantize_nodes(model, destination, names)
         else:
-            onnx.save(model, destination)
+            save_model(model, destination)
 
 
 def _with_static_products(
@@ -76,13 +77,23 @@ def _with_static_products(
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    from edgedistill.exporting.onnx_saving import fits_inline, save_model
+
     for node in model.graph.node:
         if node.output and node.output[0] in outputs:
             node.name = f"{node.output[0]}_product"
     with tempfile.TemporaryDirectory() as folder, quiet():
         named, prepared, made = (Path(folder) / f"{name}.onnx" for name in ("named", "prepared", "made"))
-        onnx.save(model, named)
-        quant_pre_process(named, prepared, skip_optimization=True, skip_symbolic_shape=True)
+        large = not fits_inline(model)
+        save_model(model, named)
+        quant_pre_process(
+            named,
+            prepared,
+            skip_optimization=True,
+            skip_symbolic_shape=True,
+            save_as_external_data=large,
+            all_tensors_to_one_file=large,
+        )
         int8_static.quantize_products(prepared, made, calibration, method, [f"{output}_product" for output in outputs])
         calibrated = onnx.load(made)
     del calibrated.graph.value_info[:]  # shapes of values, which no runtime needs

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
     """Quantize with ONNX Runtime's `quantize_dynamic`."""
+    quantize_nodes(_loaded(source), destination)
+
+
+def _loaded(source: Path) -> onnx.ModelProto:
+    """The fp32 model, but for the tables of a language model."""
     import onnx
 
     model = onnx.load(source)
     if any(port.name == LAYOUT.present(0, "key") for port in model.graph.output):
         quantize_tables(model, Blocks(8))
-    quantize_nodes(model, destination)
+    return model
 
 
 def quantize_nodes(model: onnx.ModelProto, destination: Path, names: Sequence[str] | None = None) -> None:
@@ -41,22 +46,28 @@ def quantize_nodes(model: onnx.ModelProto, destination: Path, names: Sequence[st
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    from edgedistill.exporting.onnx_saving import fits_inline, save_model
+
     # quantize_dynamic transposes Gemm weights in place and then trips over the shapes recorded for the old ones.
     weights = {initializer.name for initializer in model.graph.initializer}
     kept = [info for info in model.graph.value_info if info.name not in weights]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        prepared = Path(folder) / "model.onnx"
-        onnx.save(model, prepared)
+        prepared, made = Path(folder) / "model.onnx", Path(folder) / "made.onnx"
+        large = not fits_inline(model)
+        save_model(model, prepared)
+        del model  # quantize_dynamic loads it once more
         quantize_dynamic(
             prepared,
-            destination,
+            made,
             per_channel=True,
             weight_type=QuantType.QInt8,
             nodes_to_quantize=names,
+            use_external_data_format=large,
             extra_options={"DefaultTensorType": TensorProto.FLOAT},
         )
+        save_model(onnx.load(made), destination)
 
 
 ARITHMETIC = Arithmetic(

@@ -40,21 +40,29 @@ def quantizing(method: str) -> Callable[[Path, Path, Sequence[Arrays]], None]:
     """
 
     def quantize(source: Path, destination: Path, calibration: Sequence[Arrays]) -> None:
+        import onnx
         from onnx import TensorProto
         from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
+        from edgedistill.exporting.onnx_saving import save_model
+
         with tempfile.TemporaryDirectory() as folder, quiet():
-            prepared, products = Path(folder) / "prepared.onnx", Path(folder) / "products.onnx"
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            prepared, products, made = (Path(folder) / f"{name}.onnx" for name in ("prepared", "products", "made"))
+            large = _large(source)
+            quant_pre_process(
+                source, prepared, skip_symbolic_shape=True, save_as_external_data=large, all_tensors_to_one_file=large
+            )
             quantize_products(prepared, products, calibration, method)
             quantize_dynamic(
                 products,
-                destination,
+                made,
                 op_types_to_quantize=list(_TABLES),
                 weight_type=QuantType.QInt8,
+                use_external_data_format=_large(products),
                 extra_options={"DefaultTensorType": TensorProto.FLOAT},
             )
+            save_model(onnx.load(made), destination)
 
     return quantize
 
@@ -78,9 +86,18 @@ def quantize_products(
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod[_METHODS[method]],
+        use_external_data_format=_large(source),
         # Histograms can only be made of inputs of one length at a time.
         extra_options={} if method == "minmax" else {"CalibStridedMinMax": 1},
     )
+
+
+def _large(file: Path) -> bool:
+    import onnx
+
+    from edgedistill.exporting.onnx_saving import fits_inline
+
+    return not fits_inline(onnx.load(file, load_external_data=False))
 
 
 class _Reader:

@@ -149,7 +149,7 @@ def _files(file: Path, task: str) -> Files:
 
 def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speaker:
     """A single file, or a folder that a runtime opens as one."""
-    able = [name for name in registry.names("runtimes") if place.suffix in registry.runtime(name).suffixes]
+    able = [name for name in registry.names("runtimes") if registry.runtime(name).opens(place)]
     if runtime is not None:
         _refuse_other_files(runtime, place)
     if not able:
@@ -161,9 +161,9 @@ def _of_file(place: Path, tokenizer: Path | None, runtime: str | None) -> Speake
 
 
 def _refuse_other_files(runtime: str, file: Path) -> None:
-    if file.suffix not in (known := registry.runtime(runtime).suffixes):
-        suffixes = ", ".join(suffix or "a folder" for suffix in known)
-        raise UserError(f"generate: '{file}' is not a file that {runtime} opens ({suffixes})")
+    opening = registry.runtime(runtime)
+    if not opening.opens(file):
+        raise UserError(f"generate: '{file}' is not a file that {runtime} opens ({opening.opened})")
 
 
 def _refuse_other_tasks(name: str, what: str) -> None:

@@ -15,6 +15,7 @@ from edgedistill.contracts.driver import Port, PortNames, feeds_of
 from edgedistill.contracts.packages import Packages
 from edgedistill.contracts.runtime import Runtime
 from edgedistill.errors import EdgedistillError
+from edgedistill.exporting.onnx_contents import read_onnx
 from edgedistill.isolation import environments
 from edgedistill.runtimes._browser import chromium, transformers_js
 from edgedistill.runtimes._browser.page import Page
@@ -31,15 +32,11 @@ class BrowserGraph:
     """A file opened by onnxruntime-web in its own page."""
 
     def __init__(self, file: Path, threads: int) -> None:
-        weights = file.with_name(f"{file.name}.data")
-        mounts = {"npm": node_modules(), f"model/{file.name}": file}
-        if weights.is_file():
-            mounts[f"model/{weights.name}"] = weights
+        data = {f"model/{place.relative_to(file.parent).as_posix()}": place for place in read_onnx(file).weights}
         self._threads = threads
-        self._page = Page(mounts)
+        self._page = Page({"npm": node_modules(), f"model/{file.name}": file, **data})
         try:
-            data = [f"model/{weights.name}"] if weights.is_file() else []
-            facts, _ = self._page.ask("load", model=f"model/{file.name}", data=data, threads=threads)
+            facts, _ = self._page.ask("load", model=f"model/{file.name}", data=list(data), threads=threads)
         except BaseException:
             self.close()
             raise

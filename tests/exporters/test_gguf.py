@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 import torch
 from byte_pairs import LACKING
-from language_models import STORIES, TEACHER, causal_request, family, tiny
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from language_models import STORIES, TEACHER, causal_request, family, greedy_of_torch, tiny
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -276,6 +277,77 @@ def test_a_model_that_continues_no_text_is_refused(tmp_path, folder):
     model = BertForSequenceClassification(BertConfig(**sizes))
     with pytest.raises(RefusedError, match="target gguf: it only supports text-generation models; 'bert'"):
         written(model, folder, tmp_path)
+
+
+GEMMA = SIZES | {"vocab_size": 450, "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True}
+GEMMA |= {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+
+
+@pytest.fixture(scope="module")
+def gemma_folder(tmp_path_factory):
+    """A tokenizer as Gemma's: spaces are replaced and none is added, bytes are tokens, and merges are all ways to make
+    a token of two others, as they follow from sentencepiece's."""
+    words = Tokenizer(models.BPE())
+    words.normalizer = normalizers.Replace(" ", "▁")
+    words.train_from_iterator([TEXT] * 3, trainers.BpeTrainer(vocab_size=120, limit_alphabet=80))
+    learned = sorted(words.get_vocab(), key=words.get_vocab().__getitem__)
+    tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "\n\n", *(f"<0x{byte:02X}>" for byte in range(256)), *learned]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys([*tokens, "▁▁", "▁▁▁▁"]))}
+    cuts = [(token[:at], token[at:]) for token in vocabulary for at in range(1, len(token))]
+    merges = [pair for pair in cuts if pair[0] in vocabulary and pair[1] in vocabulary]
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.post_processor = processors.TemplateProcessing("<bos> $A", special_tokens=[("<bos>", 2)])
+    tokenizer.add_tokens([AddedToken("\n\n", normalized=False)])
+    folder = tmp_path_factory.mktemp("gemma")
+    named = {f"{name}_token": f"<{name}>" for name in ("pad", "eos", "bos", "unk")}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
+    return folder
+
+
+def test_gemmas_tokenizer_adds_no_space_and_its_norms_are_whole(tmp_path, gemma_folder):
+    model = family("gemma", **GEMMA)
+    file, _ = written(model, gemma_folder, tmp_path)
+    found, types = fields(file), gguf.TokenType
+    assert found["tokenizer.ggml.model"] == "llama"
+    assert found["tokenizer.ggml.add_space_prefix"] is False
+    assert (found["tokenizer.ggml.add_bos_token"], found["tokenizer.ggml.bos_token_id"]) == (True, 2)
+    kinds = [types.CONTROL, types.CONTROL, types.CONTROL, types.UNKNOWN, types.USER_DEFINED, types.BYTE]
+    assert found["tokenizer.ggml.token_type"][:6] == kinds
+    norm = model.get_parameter("model.norm.weight").detach().numpy()
+    np.testing.assert_array_equal(tensors(file)["output_norm.weight"].data, norm + 1)
+    assert "output.weight" not in tensors(file)
+
+
+def test_llama_cpp_reads_and_continues_gemmas_texts_as_transformers_does(tmp_path, gemma_folder):
+    """By its own server, on the loopback network."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    torch.manual_seed(0)
+    model = family("gemma", initializer_range=0.3, **GEMMA)
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            torch.nn.init.normal_(parameter, std=0.2)
+    file, _ = written(model, gemma_folder, tmp_path)
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(file)
+    parameters.n_ctx, parameters.n_parallel, parameters.port = 64, 1, 0
+    parameters.warmup, parameters.verbosity, parameters.cpuparams.n_threads = False, 0, 1
+    server = xllamacpp.Server(parameters)
+
+    def tokens(path: str, **asked: object) -> list[int]:
+        content, kind = json.dumps(asked).encode(), {"Content-Type": "application/json"}
+        with urlopen(Request(f"{server.listening_address}/{path}", content, kind)) as reply:
+            return json.load(reply)["tokens"]
+
+    tokenizer = AutoTokenizer.from_pretrained(gemma_folder)
+    for text in [TEXT, " the  cat    sat", "ünïcödé 漢字\n\nmats", "a", "<bos>the", "  ", "\t\n it's"]:
+        expected = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokens("tokenize", content=text, add_special=False, parse_special=True) == expected
+    prompt = tokenizer("the cat sat")["input_ids"]
+    settings = {"n_predict": 24, "temperature": 0, "top_k": 1, "return_tokens": True, "ignore_eos": True}
+    assert tokens("completion", prompt=prompt, **settings) == greedy_of_torch(model, prompt, 24)
 
 
 @pytest.mark.skipif(not STORIES.is_dir(), reason="needs ../shared/models/stories260k")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import numpy as np
 import pytest
 from language_models import causal_request, greedy_of_torch, tiny
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
 from edgedistill.device.decoding import CachedDecoder, decoder_of
 from edgedistill.device.generation import generate
 from edgedistill.errors import EdgedistillError, RefusedError
+from edgedistill.models.loading import load_model
 
 pytest.importorskip("onnxruntime_genai")
 
@@ -112,6 +116,31 @@ def test_heads_that_its_builder_cannot_turn_are_refused_in_blocks(tmp_path, fold
 def test_it_is_no_file_with_a_cache_of_ours(graph):
     with pytest.raises(EdgedistillError, match="the file has no cache to continue from"):
         CachedDecoder(graph)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_is_tied_is_what_the_weights_are(tmp_path, folder, tied):
+    """In int4, where the builder would look tokens up in the head of a model whose configuration calls it tied."""
+    model = tiny(hidden_size=64, num_attention_heads=4, tie_word_embeddings=tied)
+    wrong, right = tmp_path / "wrong", tmp_path / "right"
+    for place, told in ((right, tied), (wrong, not tied)):
+        shutil.copytree(folder, place)
+        weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((place / "config.json").read_text())
+        (place / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": told}))
+    made = {}
+    for place in (right, wrong):
+        read = load_model(AutoModelForCausalLM, str(place), None, head_required=True)
+        made[place] = tmp_path / f"{place.name}-made"
+        EXPORTER.make(causal_request(read, "int4", folder=place), made[place])
+    tokens = np.array([PROMPTS[0]])
+    expected, found = (
+        decoder_of(RUNTIME.open(made[place], 1, PortNames())).advance(tokens) for place in (right, wrong)
+    )
+    np.testing.assert_array_equal(found, expected)
+    sizes = [(file / "model.onnx.data").stat().st_size for file in made.values()]
+    assert sizes[0] == sizes[1]
 
 
 @pytest.mark.slow

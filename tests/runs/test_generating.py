@@ -232,12 +232,16 @@ def test_a_run_of_another_task_is_refused(finished_run):
         ("model.txt", {}, "no runtime opens '.*model.txt'"),
         ("model.onnx", {}, "generate: no tokenizer.json beside or above '.*model.onnx'"),
         ("model.onnx", {"runtime": "llama-cpp"}, r"model.onnx' is not a file that llama-cpp opens \(\.gguf\)"),
+        ("qwen2.5-0.5b-genai", {}, "generate: no tokenizer.json beside or above '.*qwen2.5-0.5b-genai'"),
+        ("qwen2.5-0.5b-genai", {"runtime": "onnxruntime"}, r"is not a file that onnxruntime opens \(\.onnx, \.ort\)"),
+        ("model.onnx", {"runtime": "onnxruntime-genai"}, r"is not a file that onnxruntime-genai opens \(a folder\)"),
         ("model.onnx", {"model": "r1"}, "is not a finished run, which --candidate and --model require"),
     ],
 )
 def test_what_is_no_model_is_refused(tmp_path, place, more, sentence):
     for name in ("model.txt", "model.onnx"):
         (tmp_path / name).touch()
+    (tmp_path / "qwen2.5-0.5b-genai").mkdir()
     with pytest.raises(UserError, match=sentence):
         edgedistill.generate(tmp_path / place, PROMPT, **more)
 

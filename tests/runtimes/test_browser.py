@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from helpers import assert_close
+from helpers import assert_close, stand_in
+from onnx_graphs import encoder
 
 from edgedistill.contracts.answers import Answers
 from edgedistill.contracts.driver import MeasuresItself, PortNames
@@ -94,6 +96,28 @@ def test_the_page_answers_as_onnxruntime_does(files, name):
         assert empty > 5
     finally:
         session.close()
+
+
+@pytest.mark.parametrize("location", ["model.onnx_data", "model.onnx.data", "below/weights"])
+def test_the_page_gets_the_weights_that_the_file_names(tmp_path, monkeypatch, location):
+    (tmp_path / "below").mkdir()
+    file = tmp_path / "model.onnx"
+    onnx.save(encoder(), file, save_as_external_data=True, location=location)
+    asked: dict[str, Any] = {}
+
+    def page(mounts):
+        def ask(command, **given):
+            asked.update(given, mounts=mounts)
+            return {"inputs": [], "outputs": [], "load_ms": 1.0}, {}
+
+        return stand_in(ask=ask)
+
+    monkeypatch.setattr(browser, "Page", page)
+    monkeypatch.setattr(browser, "node_modules", lambda: tmp_path / "node_modules")
+    browser.open(file, 1, PortNames())
+    assert asked["data"] == [f"model/{location}"]
+    assert asked["mounts"]["model/model.onnx"] == file
+    assert asked["mounts"][f"model/{location}"] == tmp_path / location
 
 
 @needs_browser

@@ -12,11 +12,13 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import onnx
 import pytest
 from language_models import PROMPTS, TEACHER, golden_of, write_bundle
 from transformers import AutoTokenizer
 
 from edgedistill.bundling.continuations import CONTINUATIONS
+from edgedistill.exporting.onnx_saving import save_model
 from edgedistill.isolation import environments
 from edgedistill.runtimes import browser
 from edgedistill.runtimes._browser.chromium import Chromium
@@ -41,6 +43,20 @@ def test_a_page_says_what_the_file_says_here(bundle, known):
         for continuation in known.items:
             said, text = page.follow(continuation.ids, len(continuation.said))
             assert (tuple(said), text.strip()) == (continuation.said, continuation.text.strip())
+
+
+def test_a_page_finds_weights_that_are_not_in_the_file(stories_file, known, tmp_path, monkeypatch):
+    shutil.copytree(stories_file.parent.parent, tmp_path / "apart")
+    file = tmp_path / "apart" / "onnx" / stories_file.name
+    model = onnx.load(file)
+    file.unlink()
+    monkeypatch.setattr("edgedistill.exporting.onnx_saving._INLINE_LIMIT", 2_000)
+    save_model(model, file)
+    apart = write_bundle(file, known, tmp_path / "bundle")
+    with speaking(apart, browser.node_modules()) as page:
+        for continuation in known.items:
+            said, _ = page.follow(continuation.ids, len(continuation.said))
+            assert tuple(said) == continuation.said
 
 
 def test_a_page_reads_texts_as_the_tokenizer_does(bundle):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgedistill.contracts.packages import Program
+from edgedistill.device import own_process
 from edgedistill.errors import EdgedistillError
 from edgedistill.system.process import environment
 
@@ -79,15 +80,17 @@ class Chromium:
         return self._guard.stdout.read().strip() or "no output"
 
     def page_memory_mb(self, field: str) -> dict[int, float]:
-        """A figure from `/proc/PID/status` (VmRSS, VmHWM) for each process that shows a page; empty except on Linux."""
+        """A figure from `/proc/PID/status` (VmRSS, VmHWM), in 10^6 bytes, for each process that shows a page; empty
+        except on Linux."""
         found: dict[int, float] = {}
         for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError, StopIteration):  # it may end in the meantime
+            with suppress(OSError):  # it may end in the meantime
                 session = process.joinpath("stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[3]
                 if int(session) != self.pid or b"--type=renderer" not in process.joinpath("cmdline").read_bytes():
                     continue
-                status = process.joinpath("status").read_text(encoding="ascii").splitlines()
-                found[int(process.name)] = next(int(x.split()[1]) / 1024 for x in status if x.startswith(field + ":"))
+                figure = own_process.status_mb(field, process.name)
+                if figure is not None:
+                    found[int(process.name)] = figure
         return found
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ const commands = {
     session = await ort.InferenceSession.create(here(model).href, {
       executionProviders: ["wasm"],
       graphOptimizationLevel: "all",
-      externalData: data.map((name) => ({ path: name.split("/").pop(), data: here(name).href })),
+      externalData: data.map((name) => ({ path: name.replace("model/", ""), data: here(name).href })),
     });
     const load_ms = performance.now() - begun;
     const ports = (metadata) => metadata.map(({ name, type, shape }) => ({ name, type, shape }));

@@ -34,4 +34,4 @@ class Inputs:
     verified: Mapping[VerifyId, Artifact[Verified]]
 
 
-KIND = StepKind("edgedistill.steps.measure:run", 8, Settings, Inputs, Measured, host=True)
+KIND = StepKind("edgedistill.steps.measure:run", 9, Settings, Inputs, Measured, host=True)
