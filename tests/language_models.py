@@ -96,8 +96,8 @@ def golden_of(file: Path) -> Continuations:
         unsure = tuple(place for place, (_, lead) in enumerate(every) if lead <= 2e-3)
         whole = tokenizer.decode([*ids, *said], skip_special_tokens=True)
         items.append(Continuation(number, prompt, True, tuple(ids), said, unsure, whole.removeprefix(prompt)))
-    said = sum(len(item.said) for item in items)
-    return Continuations((1,), 2, (2,), 512, ("<user>", "\n<say>"), said - 2, tuple(items))
+    least = sum(len(item.said) for item in items) - 2
+    return Continuations((1,), 2, (2,), 512, ("<user>", "\n<say>"), least, tuple(items))
 
 
 def write_bundle(file: Path, known: Continuations, place: Path, runtime: str = "onnxruntime", name: str = "") -> Path:

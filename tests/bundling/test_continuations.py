@@ -281,7 +281,7 @@ def test_the_beginning_of_a_chat_is_read_as_it_is():
     content = {"input_ids": [plain, [2, *plain]], "attention_mask": [[1] * len(plain), [1] * (len(plain) + 1)]}
     columns = {name: Column("input", "sequence", tokens=name == "input_ids") for name in content}
     items = Items.of(columns, content, [0, 1], "input_ids")
-    golden = Golden(items, Answers(np.arange(2), np.arange(2), {}), (), 1e-3, "")
+    golden = Golden(items, Answers({}, np.arange(2), np.arange(2)), (), 1e-3, "")
 
     def prompt(tokenizer, text):
         return [2, *tokenizer.encode(text, add_special_tokens=False)]
