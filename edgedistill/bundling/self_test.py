@@ -91,11 +91,7 @@ def examine(folder: Path, asked: MeasureOptions, progress: Progress) -> DeviceMe
             "host": describe(),
             "backend": opened.loaded.backend,
             "golden": result,
-            "latency_ms": timing.summary() if timing else None,
-            "prompts": _paced(facts.task, timing) if timing else (),
-            "throughput_per_s": timing.throughput_per_s if timing else None,
-            "load_ms": timing.load_ms if timing else None,
-            "peak_rss_mb": timing.peak_rss_mb if timing else None,
+            **_times(facts.task, timing),
             "emulated_cpu": cpu,
             "instructions_per_inference": cost.instructions_per_inference if cost else None,
             "counted_inputs": cost.inputs if cost else None,
@@ -113,13 +109,22 @@ def _prompts(bundle: Bundle, batch: int, scratch: Path) -> Mapping[int, Path]:
     return write_prompts(prompts, bundle.golden.items, None, longest, batch, scratch / "prompts").files
 
 
-def _paced(task: str, timing: Timing) -> tuple[dict[str, object], ...]:
-    """Speeds on prompts, shortest first."""
+def _times(task: str, timing: Timing | None) -> dict[str, object]:
+    """Figures of time and memory; None for a file that was not timed."""
+    if timing is None:
+        return dict.fromkeys(("latency_ms", "throughput_per_s", "load_ms", "peak_rss_mb"))
     prompts = registry.task(task).prompts
     known = prompts.speeds if prompts is not None else ()
-    return tuple(
-        {"tokens": tokens, "speeds": speeds_of(known, phases)} for tokens, phases in sorted(timing.prompts_ms.items())
-    )
+    return {
+        "latency_ms": timing.summary(),
+        "prompts": tuple(
+            {"tokens": tokens, "speeds": speeds_of(known, phases)}
+            for tokens, phases in sorted(timing.prompts_ms.items())
+        ),
+        "throughput_per_s": timing.throughput_per_s,
+        "load_ms": timing.load_ms,
+        "peak_rss_mb": timing.peak_rss_mb,
+    }
 
 
 def checked(found: DeviceMeasurement, out: Path | None) -> DeviceMeasurement:

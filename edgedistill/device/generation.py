@@ -83,9 +83,9 @@ def greedy_with_leads(
 
 def likeliest_tokens(decoder: Decoder, prompt: Sequence[int], tokens: Sequence[int]) -> Iterator[int]:
     """The most likely token in the place of each of these, which follow the prompt one at a time, as if generated."""
-    logits = _read(decoder, [prompt])[0]
+    chooser, logits = Chooser(GREEDY, 1), _read(decoder, [prompt])[0]
     for count, token in enumerate(tokens, 1):
-        yield int(logits.argmax())
+        yield int(chooser.choose(logits[None])[0])
         if count < len(tokens):
             logits = _next(decoder, token)
 

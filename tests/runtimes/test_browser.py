@@ -202,8 +202,19 @@ def test_a_page_that_crashes_is_explained(files):
 @needs_browser
 def test_a_corrupt_file_is_explained(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"not a model")
-    with pytest.raises(EdgedistillError, match="in the page, 'load' failed: .*protobuf"):
+    with pytest.raises(EdgedistillError, match="broken.onnx' is not a readable ONNX file"):
         browser.open(tmp_path / "broken.onnx", 1, PortNames())
+
+
+@needs_browser
+def test_a_file_that_the_page_does_not_open_is_explained(tmp_path):
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    node = onnx.helper.make_node("NoSuchOperator", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "graph", ports[:1], ports[1:])
+    opset = [onnx.helper.make_opsetid("", 20)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "unknown.onnx")
+    with pytest.raises(EdgedistillError, match="in the page, 'load' failed: .*NoSuchOperator"):
+        browser.open(tmp_path / "unknown.onnx", 1, PortNames())
 
 
 @needs_browser
