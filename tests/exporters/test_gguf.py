@@ -136,56 +136,32 @@ def test_tokens_merges_and_what_stands_around_a_text_are_written(tmp_path, folde
     assert (found["tokenizer.ggml.add_bos_token"], found["tokenizer.ggml.eos_token_id"]) == (False, 0)
 
 
-LLAMA3 = pre_tokenizers.Sequence(
-    [
-        pre_tokenizers.Split(
-            Regex(
-                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
-                r"\s*[\r\n]+|\s+(?!\S)|\s+"
-            ),
-            "isolated",
-        ),
-        pre_tokenizers.ByteLevel(False, use_regex=False),
-    ]
-)
+def cut_with(digits: str) -> pre_tokenizers.PreTokenizer:
+    """Llama 3's pre-tokenizer and its kin, which differ in how they cut numbers."""
+    pattern = (
+        rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|"
+        r"\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    byte_level = pre_tokenizers.ByteLevel(False, use_regex=False)
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), byte_level])
 
 
-@pytest.mark.parametrize(
-    ("cut", "options", "name"),
-    [
-        (pre_tokenizers.ByteLevel(False), {}, "gpt-2"),
-        (SMOLLM, {}, "smollm"),
-        (LLAMA3, {"ignore_merges": True}, "llama-bpe"),
-    ],
-)
+LLAMA3 = cut_with(r"\p{N}{1,3}")
+CUTS = [
+    (pre_tokenizers.ByteLevel(False), {}, "gpt-2"),
+    (SMOLLM, {}, "smollm"),
+    (LLAMA3, {"ignore_merges": True}, "llama-bpe"),
+    (cut_with(r"\p{N}"), {}, "qwen2"),
+]
+
+
+@pytest.mark.parametrize(("cut", "options", "name"), CUTS)
 @pytest.mark.parametrize("size", [300, 280])
 def test_the_pre_tokenizer_is_named_by_how_it_cuts_whatever_the_tokens_are(cut, options, name, size):
     assert pre_tokenizer(json.loads(bpe(cut, size, **options).to_str())) == name
 
 
-QWEN2 = pre_tokenizers.Sequence(
-    [
-        pre_tokenizers.Split(
-            Regex(
-                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
-                r"\s*[\r\n]+|\s+(?!\S)|\s+"
-            ),
-            "isolated",
-        ),
-        pre_tokenizers.ByteLevel(False, use_regex=False),
-    ]
-)
-
-
-@pytest.mark.parametrize(
-    ("cut", "options", "name"),
-    [
-        (pre_tokenizers.ByteLevel(False), {}, "gpt-2"),
-        (SMOLLM, {}, "smollm"),
-        (LLAMA3, {"ignore_merges": True}, "llama-bpe"),
-        (QWEN2, {}, "qwen2"),
-    ],
-)
+@pytest.mark.parametrize(("cut", "options", "name"), CUTS)
 def test_a_trimmed_vocabulary_is_written_with_its_own_tokens_and_the_whole_ones_pre_tokenizer(
     tmp_path, cut, options, name
 ):
