@@ -232,11 +232,12 @@ def _epochs(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _so_far(out: Path) -> tuple[list[Tree], list[Goal], Tree]:
-    """Rows and goals of all parts that have been run, and the command, date and machine of each."""
+    """Rows and goals of all parts that have been run, and the command, date and machine of each, where it has them."""
     files = {name: out / f"{name}.json" for name in PARTS if (out / f"{name}.json").is_file()}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
     rows = [line for part in found.values() for line in part.pop("rows")]
-    return rows, [Goal(**goal) for part in found.values() for goal in part.pop("goals")], {"parts": found}
+    goals = [Goal(**goal) for part in found.values() for goal in part.pop("goals")]
+    return rows, goals, {"parts": {name: made for name, made in found.items() if made}}
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import numpy as np
 
 import edgedistill
+from bench.llama_server import llama_server
 from bench.record import Goal, record
 from edgedistill.contracts import registry
 from edgedistill.contracts.driver import PortNames
@@ -187,20 +187,7 @@ def _llama(file: Path, folder: Path) -> Encode:
 
 
 def _served(file: Path, given: Material) -> Asked:
-    """llama.cpp's own server, on the loopback network."""
-    import xllamacpp
-
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(file)
-    parameters.n_ctx, parameters.n_parallel, parameters.port = 0, 1, 0
-    parameters.warmup, parameters.verbosity, parameters.cpuparams.n_threads = False, 0, 1
-    server = xllamacpp.Server(parameters)
-
-    def tokens(path: str, **asked: object) -> list[int]:
-        content, kind = json.dumps(asked).encode(), {"Content-Type": "application/json"}
-        with urlopen(Request(f"{server.listening_address}/{path}", content, kind)) as reply:
-            found: list[int] = json.load(reply)["tokens"]
-        return found
+    tokens = llama_server(file, 0)
 
     def say(prompt: Sequence[int]) -> list[int]:
         settings = {"n_predict": TOKENS, "temperature": 0, "top_k": 1, "return_tokens": True, "cache_prompt": False}

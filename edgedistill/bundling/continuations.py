@@ -40,12 +40,12 @@ class Continuation:
     """Whether the tokenizer's special tokens are added to the prompt; a beginning of a chat has its own."""
     ids: tuple[int, ...]
     """The tokens of the prompt."""
-    said: tuple[int, ...]
+    said: tuple[int, ...] = ()
     """The greedy continuation."""
-    unsure: tuple[int, ...]
+    unsure: tuple[int, ...] = ()
     """Places of tokens whose logits lead the next by less than the outputs of another processor may differ, in order.
     """
-    text: str
+    text: str = ""
     """Their text when streamed."""
 
 
@@ -102,25 +102,16 @@ class Continuations:
         return f'{head},\n "items": [\n{lines}\n ]\n}}\n'
 
 
-@dataclass(frozen=True)
-class Beginning:
-    """The first tokens of a golden input, whose text encodes to the same tokens again."""
-
-    item: int
-    prompt: str
-    special: bool
-    ids: tuple[int, ...]
-
-
 def beginnings(
     golden: Golden, tokenizer: PreTrainedTokenizerBase, prompt: Callable[[PreTrainedTokenizerBase, Prompt], list[int]]
-) -> list[Beginning]:
-    """Beginnings of some examples. A cut within a character or word may encode differently, and is moved forward.
+) -> list[Continuation]:
+    """Beginnings of some examples, with nothing said yet. A cut within a character or word may encode differently, and
+    is moved forward.
 
     Args:
         prompt: the task's function from a text to tokens.
     """
-    items, found = golden.items, list[Beginning]()
+    items, found = golden.items, list[Continuation]()
     assert items.token_column is not None, "texts have tokens"
     opening, seen = prompt(tokenizer, ""), set[int]()
 
@@ -138,7 +129,7 @@ def beginnings(
             ids = every[:count]
             text = str(tokenizer.decode(ids[before:], skip_special_tokens=False))
             if encoded(text, special) == ids:
-                found.append(Beginning(number, text, special, tuple(ids)))
+                found.append(Continuation(number, text, special, tuple(ids)))
                 break
     return found
 

@@ -48,8 +48,8 @@ class GoldenResult(_Part):
 
     @model_validator(mode="after")
     def _agrees(self) -> GoldenResult:
-        about_all = 1  # a sentence about all continuations
-        if self.passed is bool(self.wrong) or len(self.wrong) > self.items + about_all:
+        most = self.items + (self.continued_of is not None)
+        if self.passed is bool(self.wrong) or len(self.wrong) > most:
             raise ValueError(f"passed is {self.passed} with {len(self.wrong)} wrong inputs of {self.items}")
         if (self.continued or 0) > (self.continued_of or 0):
             raise ValueError(f"continued is {self.continued} of {self.continued_of}")

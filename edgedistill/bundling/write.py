@@ -14,7 +14,6 @@ from edgedistill.bundling.card import CardFacts, render_card
 from edgedistill.bundling.continuations import (
     CONTINUATIONS,
     SAID,
-    Continuation,
     Continuations,
     beginnings,
     chat_frame,
@@ -207,7 +206,7 @@ def _continuations(
             said = tuple(token for token, _ in every)
             unsure = tuple(place for place, (_, lead) in enumerate(every) if lead <= 2 * golden.tolerance)
             text = "".join(pieces(tokenizer.backend_tokenizer, start.ids, said))
-            items.append(Continuation(start.item, start.prompt, start.special, start.ids, said, unsure, text))
+            items.append(replace(start, said=said, unsure=unsure, text=text))
     if not items:
         _logger.warning(
             "the bundle has no golden continuations: no beginning of a validation text encodes to the same tokens again"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -298,25 +297,16 @@ def test_gemmas_tokenizer_adds_no_space_and_its_norms_are_whole(tmp_path, gemma_
 
 
 def test_llama_cpp_reads_and_continues_gemmas_texts_as_transformers_does(tmp_path, gemma_folder):
-    """By its own server, on the loopback network."""
-    xllamacpp = pytest.importorskip("xllamacpp")
+    pytest.importorskip("xllamacpp")
+    from bench.llama_server import llama_server
+
     torch.manual_seed(0)
     model = family("gemma", initializer_range=0.3, **GEMMA)
     for name, parameter in model.named_parameters():
         if name.endswith("norm.weight"):
             torch.nn.init.normal_(parameter, std=0.2)
     file, _ = written(model, gemma_folder, tmp_path)
-    parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(file)
-    parameters.n_ctx, parameters.n_parallel, parameters.port = 64, 1, 0
-    parameters.warmup, parameters.verbosity, parameters.cpuparams.n_threads = False, 0, 1
-    server = xllamacpp.Server(parameters)
-
-    def tokens(path: str, **asked: object) -> list[int]:
-        content, kind = json.dumps(asked).encode(), {"Content-Type": "application/json"}
-        with urlopen(Request(f"{server.listening_address}/{path}", content, kind)) as reply:
-            return json.load(reply)["tokens"]
-
+    tokens = llama_server(file, 64)
     tokenizer = AutoTokenizer.from_pretrained(gemma_folder)
     for text in [TEXT, " the  cat    sat", "ünïcödé 漢字\n\nmats", "a", "<bos>the", "  ", "\t\n it's"]:
         expected = tokenizer(text, add_special_tokens=False)["input_ids"]

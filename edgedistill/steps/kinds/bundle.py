@@ -38,4 +38,4 @@ class Inputs:
     verified: Mapping[VerifyId, Artifact[Verified]]
 
 
-KIND = StepKind("edgedistill.steps.bundle:run", 6, Settings, Inputs, Bundled)
+KIND = StepKind("edgedistill.steps.bundle:run", 7, Settings, Inputs, Bundled)
