@@ -1,7 +1,7 @@
 """Combines a run's measurements with other machines' measurements of its bundles: one Pareto front per machine.
 
 Latencies of different machines are never compared: a candidate has one row per machine, and is on that machine's front
-if nothing there beats it in the primary metric, median latency and size at once.
+if nothing there beats it in the primary metric, speed and size at once (`selection.pareto_front`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from pathlib import Path
 
 from edgedistill.bundling.layout import sha256
 from edgedistill.bundling.measurement import DeviceMeasurement
+from edgedistill.contracts.judge import Judge
+from edgedistill.contracts.speed import Speed
 from edgedistill.errors import UserError
+from edgedistill.evaluation.file_checks import faults
 from edgedistill.evaluation.results import Results
 from edgedistill.evaluation.results_candidates import CandidateResult, Latency
 from edgedistill.evaluation.results_figures import Figure
-from edgedistill.evaluation.selection import Figures, Primary, pareto_front
+from edgedistill.evaluation.selection import Figures, Primary, Prompted, pareto_front
 from edgedistill.exporting.jobs import TOLERANCE
 
 
@@ -55,11 +58,17 @@ class MachineFront:
 
 
 def merge(
-    run: Path, results: Results, min_agreement: float, found: Sequence[tuple[str, DeviceMeasurement]]
+    run: Path,
+    results: Results,
+    judge: Judge,
+    speeds: Sequence[Speed],
+    min_agreement: float,
+    found: Sequence[tuple[str, DeviceMeasurement]],
 ) -> list[MachineFront]:
     """The run's machines first, then the others in the given order.
 
     Args:
+        speeds: the task's figures for prompts, which replace latency on the front.
         found: measurements with the names of their files.
 
     Raises:
@@ -67,14 +76,18 @@ def merge(
     """
     places: dict[str, list[DeviceRow]] = {}
     for row in results.measured:
-        places.setdefault(results.hosts[row.host].place, []).append(_own(row, results, min_agreement))
+        places.setdefault(results.hosts[row.host].place, []).append(_own(row, results, judge, min_agreement))
     for name, measurement in found:
         places.setdefault(measurement.place, []).append(_foreign(run, results, name, measurement))
-    return [MachineFront(place, _with_front(rows, results)) for place, rows in places.items()]
+    prompted = Prompted(speeds, results.prompt_tokens)
+    return [MachineFront(place, _with_front(rows, results, prompted)) for place, rows in places.items()]
 
 
-def _own(row: CandidateResult, results: Results, min_agreement: float) -> DeviceRow:
-    verified = row.agreement_with_student >= min_agreement
+def _own(row: CandidateResult, results: Results, judge: Judge, min_agreement: float) -> DeviceRow:
+    wrong = [*faults(judge, row.precision, row.checks, row.texts_read)]
+    agreement = row.agreement_with_student if row.batch == 1 else row.agreement_batched
+    if agreement is not None and agreement < min_agreement:
+        wrong.append(f"agreement {agreement:.4f} is below {min_agreement:g}")
     return DeviceRow(
         id=row.id,
         measured_by="run",
@@ -92,8 +105,8 @@ def _own(row: CandidateResult, results: Results, min_agreement: float) -> Device
             if prompt.tokens == results.prompt_tokens
             for speed in prompt.speeds
         ),
-        golden="verified" if verified else f"agreement {row.agreement_with_student:.4f} is below {min_agreement:g}",
-        usable=verified,
+        golden="; ".join(wrong) or "verified",
+        usable=not wrong,
     )
 
 
@@ -147,7 +160,7 @@ def _medians(figures: Iterable[tuple[str, float | None]]) -> dict[str, float]:
     return {name: value for name, value in figures if value is not None}
 
 
-def _with_front(rows: Sequence[DeviceRow], results: Results) -> tuple[DeviceRow, ...]:
+def _with_front(rows: Sequence[DeviceRow], results: Results, prompted: Prompted) -> tuple[DeviceRow, ...]:
     figures = [
         Figures(
             id=str(number),
@@ -159,9 +172,10 @@ def _with_front(rows: Sequence[DeviceRow], results: Results) -> tuple[DeviceRow,
             peak_rss_mb=row.peak_rss_mb,
             load_ms=row.load_ms or 0.0,
             agreement=1.0,
+            speeds=row.speeds,
         )
         for number, row in enumerate(rows)
         if row.usable and row.latency_ms is not None and row.latency_ms.p50 is not None
     ]
-    front = pareto_front(figures, Primary(results.metric, results.direction))
+    front = pareto_front(figures, Primary(results.metric, results.direction), prompted)
     return tuple(replace(row, on_pareto_front=str(number) in front) for number, row in enumerate(rows))

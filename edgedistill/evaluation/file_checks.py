@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgedistill.contracts.judge import Judge
+    from edgedistill.evaluation.results_candidates import TextsReadResult
     from edgedistill.store.records.files import TextsRead
 
 _LOSSLESS = "fp32"
 
 
-def faults(judge: Judge, precision: str, shares: Mapping[str, float], read: TextsRead | None) -> tuple[str, ...]:
+def faults(
+    judge: Judge, precision: str, shares: Mapping[str, float], read: TextsRead | TextsReadResult | None
+) -> tuple[str, ...]:
     """A sentence on everything for which a file is not chosen, whatever the recipe's limits.
 
     A string that the file's tokenizer reads differently counts if it occurs in the data: others, such as a NUL byte,

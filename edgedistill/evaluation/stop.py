@@ -23,7 +23,8 @@ class FileFigures:
     shipped_mb: float
     """With the tokenizer."""
     blocked: bool = False
-    """Whether the search of its mix found none within its bound."""
+    """Whether it can't be chosen, whatever the limits: what verification found rules it out, or the search of its mix
+    found none within its bound."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Judgement:
     real: bool
     """Whether the drop is significant at `alpha`."""
     within_limits: tuple[str, ...]
-    """Files within the limits on drop and file size; latency and memory are measured at the end."""
+    """Files that are verified and within the limits on drop and file size; latency and memory are measured at the
+    end."""
     stop: bool
     reason: str
 
@@ -64,6 +66,7 @@ def judge(
     what = worsening(metric.name, metric.direction)
     shown = f"{round_id}'s {what} on validation is {drop:.4f} [{low:.4f}, {high:.4f}], p {paired.p:.3g}"
     allowed = rule.when.drop
+    fitting = f"{len(within)} of its {len(files)} files are verified and within the limits on drop and size"
     too_far = False
     if allowed is not None:
         if rule.test == "mcnemar":
@@ -74,11 +77,11 @@ def judge(
     if too_far:
         reason = f"{shown}: significantly more than {allowed:g} at alpha {rule.alpha:g}; smaller rounds would lose more"
     elif meets:
-        reason = f"{shown}; {len(within)} of its {len(files)} files meet the limits on drop and size"
+        reason = f"{shown}; {fitting}"
     else:
         standing = "significant" if real else "not significant"
         compared = "" if allowed is None else f", not significantly more than {allowed:g}"
-        reason = f"{shown}: {standing}{compared}; {len(within)} of {len(files)} files meet the limits on drop and size"
+        reason = f"{shown}: {standing}{compared}; {fitting}"
     return Judgement(round_id, drop, (low, high), paired.p, real, within, too_far or meets, reason)
 
 

@@ -187,7 +187,12 @@ def plan_judgement(draft: Draft, round_: Round, candidates: Sequence[Candidate])
     assert recipe.stop is not None
     native = native_candidates(candidates)
     settings = judge_round.Settings(
-        task=draft.task, round=round_.id, stop=recipe.stop, limits=recipe.select.limits, candidates=native
+        task=draft.task,
+        round=round_.id,
+        stop=recipe.stop,
+        limits=recipe.select.limits,
+        min_agreement=recipe.verify.min_agreement,
+        candidates=native,
     )
     inputs = judge_round.Inputs(
         data=draft.reading("teacher", "validation"),

@@ -32,7 +32,7 @@ class StopConditions(Spec):
     drop: float | None = Field(None, ge=0)
     """Stop when the drop from the teacher on validation is significantly larger than this."""
     limits_met: bool = False
-    """Stop when a file of the round meets the limits on drop and file size, so nothing smaller is needed."""
+    """Stop when a verified file of the round meets the limits on drop and file size, so nothing smaller is needed."""
 
     _older_name = model_validator(mode="before")(with_drop)
 

@@ -69,7 +69,10 @@ def compare_devices(run: str | Path, measurements: Sequence[str | Path]) -> list
         raise UserError(f"{run}: expected a finished run's folder")
     least = reading.load(str(folder / "recipe.yaml")).verify.min_agreement
     found = [(Path(file).name, load_measurement(Path(file))) for file in measurements]
-    return merge.merge(folder, results, least, found)
+    spec = registry.task_as(results.data.task, results.metric, results.data.options)
+    task = registry.task(spec.type)
+    speeds = task.prompts.speeds if task.prompts is not None else ()
+    return merge.merge(folder, results, task.judge(spec), speeds, least, found)
 
 
 def _difference(run: Path, own: Results, first_run: Path, first: Results) -> Paired | None:

@@ -31,8 +31,6 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
             continue
         verified = inputs.verified[row.verify_key].record
         searched = inputs.searched.get(row.file_key)
-        agreement = verified.fidelity.agreement if row.batch == 1 else verified.agreement_batched
-        assert agreement is not None, "files that take one item at a time are refused a batch"
         assert seen.latency_ms.p50 is not None, "a candidate is timed often enough for the median"
         figures.append(
             Figures(
@@ -44,7 +42,7 @@ def run(settings: Settings, inputs: Inputs, folder: Path, context: Context) -> C
                 p95_ms=seen.latency_ms.p95,
                 peak_rss_mb=seen.peak_rss_mb,
                 load_ms=seen.load_ms,
-                agreement=agreement,
+                agreement=verified.agreement_at(row.batch),
                 shipped_mb=(seen.file_bytes + (seen.tokenizer_bytes or 0)) / 1e6,
                 speeds=_speeds(seen, tokens),
                 beside=_beside_fp32(row, settings.candidates, every),

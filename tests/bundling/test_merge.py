@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +11,10 @@ import pytest
 
 import edgedistill
 from edgedistill import MeasureOptions
+from edgedistill.bundling import merge
+from edgedistill.contracts import registry
 from edgedistill.errors import UserError
+from edgedistill.evaluation.results import load_results
 
 PHONE = {"cpu": "Kryo", "system": "Linux 6.1 aarch64"}
 
@@ -63,6 +68,67 @@ def test_a_candidate_that_another_beats_there_leaves_that_front(finished_run, me
     _, other = edgedistill.compare_devices(finished_run.folder, files)
     assert other.rows[0].on_pareto_front is (a.validation.value > b.validation.value)
     assert other.rows[1].on_pareto_front
+
+
+def changed(finished_run, tmp_path, name, **facts):
+    """A copy of the run's results, with other facts about one candidate."""
+    content = json.loads((finished_run.folder / "results.json").read_text())
+    row = next(row for row in content["candidates"] if row["id"] == name)
+    row |= facts
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(content))
+    shutil.copy(finished_run.folder / "recipe.yaml", folder)
+    return folder
+
+
+READ = {"by": "tokenizer.json", "texts": 9, "otherwise": 2, "bytes_otherwise": 0, "in_data": 2, "shown": ["'pay'"]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"agreement_with_student": 0.5}, "agreement 0.5000 is below 0.8"),
+        ({"batch": 16, "agreement_batched": 0.25}, "agreement 0.2500 is below 0.8"),
+        ({"texts_read": READ}, "tokenizer.json gives different tokens .*: 2 of 9 strings, such as 'pay'"),
+    ],
+)
+def test_what_verification_rules_out_is_on_no_front(finished_run, tmp_path, facts, expected):
+    best = min(finished_run.results.measured, key=lambda row: row.file_bytes)
+    [own] = edgedistill.compare_devices(changed(finished_run, tmp_path, best.id, **facts), [])
+    row = next(row for row in own.rows if row.id == best.id)
+    assert re.fullmatch(expected, row.golden.split(";")[0])
+    assert not row.on_pareto_front
+    assert {row.golden for row in own.rows if row.id != best.id} == {"verified"}
+
+
+def test_speeds_with_prompts_replace_latency_on_the_front(finished_run, tmp_path):
+    """All else equal, the slower of two is off the front, although its latency is the best."""
+    first, second = (row.id for row in finished_run.results.measured[:2])
+    content = json.loads((finished_run.folder / "results.json").read_text())
+    task = registry.task("text-generation")
+    assert task.prompts is not None
+    for row in content["candidates"]:
+        rate = {first: 50.0, second: 90.0}.get(row["id"], 10.0)
+        spread = row["latency_ms"] | {"p50_ci": None, "p95_ci": None}
+        speeds = [
+            {"name": speed.name, "words": speed.words, "unit": speed.unit, "direction": speed.direction}
+            | spread
+            | {"p50": rate if speed.name == "tokens_per_s" else 5.0}
+            for speed in task.prompts.speeds
+        ]
+        row["prompts"] = [{"tokens": 16, "phases_ms": {}, "speeds": speeds}]
+        row |= {"file_bytes": 1000, "peak_rss_mb": 1.0, "figures": content["candidates"][0]["figures"]}
+        row["latency_ms"]["p50"] = 1e-6 if row["id"] == first else 1e-5
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(content | {"prompt_tokens": 16}))
+    results = load_results(file)
+    judge = task.judge(registry.task_as("text-generation", "bits_per_byte", {}))
+    fronts = []
+    for speeds_used in (task.prompts.speeds, ()):
+        [own] = merge.merge(tmp_path, results, judge, speeds_used, 0.0, [])
+        fronts.append([row.id for row in own.rows if row.on_pareto_front])
+    assert fronts == [[second], [first]]
 
 
 def test_a_wrong_answer_is_on_no_front(finished_run, measured, tmp_path):

@@ -20,6 +20,7 @@ from edgedistill.store.records.files import (
     Percentiles,
     PromptMeasurement,
     TextsRead,
+    Verified,
     VerifyId,
 )
 
@@ -33,9 +34,12 @@ def measured(file_bytes, samples_ms=(), passes=()):
     )  # fmt: skip
 
 
-def verified(value, agreement, checks=(), read=None):
+def verified(value, agreement, checks=(), read=None, batched=None):
     fidelity = SimpleNamespace(agreement=agreement)
-    return given(value=value, fidelity=fidelity, checks=dict(checks), texts_read=read)
+    record = Verified.model_construct(
+        value=value, fidelity=fidelity, checks=dict(checks), texts_read=read, agreement_batched=batched
+    )
+    return SimpleNamespace(record=record)
 
 
 def given(**facts):
@@ -73,6 +77,27 @@ def test_every_figure_is_the_candidates_own_on_validation(tmp_path, monkeypatch)
     assert (second.id, second.value, round(second.drop, 9), second.agreement) == ("r1/b", 0.95, -0.05, 0.5)
     assert choice.chosen == "r1/a"
     assert [verdict.id for verdict in choice.verdicts] == ["r1/a", "r1/b"]
+
+
+def test_the_agreement_of_a_candidate_timed_in_batches_is_that_in_batches(tmp_path):
+    rows = [
+        Candidate(id=f"r1/a/{batch}", model="r1", target="a", precision="fp32", runtime="r", threads=1, batch=batch)
+        for batch in (1, 16)
+    ]
+    inputs = choose.Inputs(
+        measured=given(candidates={row.id: measured(1) for row in rows}),
+        teacher=given(value=0.9),
+        verified={rows[0].verify_key: verified(0.9, 0.99, batched=0.75)},
+    )
+    settings = choose.Settings(
+        task=registry.task_as("text-classification", "accuracy", {}),
+        select=SelectSpec(),
+        min_agreement=0.9,
+        candidates=tuple(rows),
+    )
+    single, batched = choose.run(settings, inputs, tmp_path, stand_in()).choice.verdicts
+    assert single.blocked_by == ()
+    assert batched.blocked_by == ("agreement 0.7500 is below verify.min_agreement 0.9",)
 
 
 def test_a_quantized_candidate_is_compared_with_fp32_pass_by_pass(tmp_path):

@@ -19,7 +19,7 @@ from edgedistill.recipe.deployment_spec import Limits
 from edgedistill.recipe.schema import StopSpec
 from edgedistill.steps import judge_round
 from edgedistill.store.progress import Progress
-from edgedistill.store.records.files import FileId, VerifyId
+from edgedistill.store.records.files import FileId, Verified, VerifyId
 from edgedistill.store.step import Context
 
 LABELS = np.array([0, 1, 1, -100, 0])
@@ -27,8 +27,15 @@ ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
 """Classes that are answered: the teacher is right on 3 of 4, the student on 2."""
 
 
-def given(role, value=None, failure=None):
-    record = stand_in(answers="", value=value)
+def given(role, value=None, failure=None, agreement=1.0, batched=None, checks=None):
+    record = Verified.model_construct(
+        answers="",
+        value=value,
+        fidelity=stand_in(agreement=agreement),
+        agreement_batched=batched,
+        checks=checks or {},
+        texts_read=None,
+    )
     return stand_in(path=lambda name: role, record=record, failure=failure)
 
 
@@ -77,6 +84,7 @@ def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):
         round="r1",
         stop=StopSpec.model_validate({"when": {"drop": 0.5}}),
         limits=Limits(drop=0.1, file_mb=20),
+        min_agreement=0.9,
         candidates=rows,
     )
     found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress()))
@@ -93,11 +101,8 @@ BITS = {"teacher": 1.0, "student": 1.5}
 """Bits for each byte."""
 
 
-@pytest.mark.parametrize(
-    ("allowed", "limit", "stops", "within"),
-    [(0.3, 0.3, True, ("r1/a",)), (0.6, 0.3, False, ("r1/a",)), (0.3, 0.6, True, ("r1/a", "r1/b"))],
-)
-def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypatch, allowed, limit, stops, within):
+def language_models(monkeypatch):
+    """Models whose answers are of `BITS`, and their files, of 1 byte."""
     item = np.arange(20)
     ids = np.zeros((20, 1), np.int32)
 
@@ -113,6 +118,20 @@ def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypa
     monkeypatch.setattr(prepared.PreparedData, "of", lambda inputs: stand_in(items=lambda split: split))
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: stand_in(bytes=1, search=None))
     monkeypatch.setattr(judge_round, "tokenizer_bytes", lambda task, target, data: None)
+
+
+def file_of(target, precision="fp32", batch=1):
+    return Candidate(
+        id=f"r1/{target}", model="r1", target=target, precision=precision, runtime="r", threads=1, batch=batch
+    )
+
+
+@pytest.mark.parametrize(
+    ("allowed", "limit", "stops", "within"),
+    [(0.3, 0.3, True, ("r1/a",)), (0.6, 0.3, False, ("r1/a",)), (0.3, 0.6, True, ("r1/a", "r1/b"))],
+)
+def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypatch, allowed, limit, stops, within):
+    language_models(monkeypatch)
     inputs = judge_round.Inputs(
         data=stand_in(),
         student_data=stand_in(),
@@ -126,12 +145,43 @@ def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypa
         round="r1",
         stop=StopSpec.model_validate({"when": {"drop": allowed}}),
         limits=Limits(drop=limit),
-        candidates=tuple(
-            Candidate(id=f"r1/{name}", model="r1", target=name, precision="fp32", runtime="r", threads=1, batch=1)
-            for name in "ab"
-        ),
+        min_agreement=0.9,
+        candidates=(file_of("a"), file_of("b")),
     )
     found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress())).judgement
     assert found.drop == pytest.approx(0.5)
     assert (found.stop, found.within_limits) == (stops, within)
     assert "r1's bits per byte rise on validation is 0.5000" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "batch", "counts"),
+    [
+        ({}, 1, True),
+        ({"agreement": 0.5, "batched": 0.91}, 16, True),
+        ({"batched": 0.89}, 16, False),
+        ({"agreement": 0.89}, 1, False),
+        ({"checks": {"uncached_tokens": 0.8}}, 1, False),
+    ],
+)
+def test_a_file_that_cannot_be_shipped_stops_no_run(tmp_path, monkeypatch, facts, batch, counts):
+    language_models(monkeypatch)
+    inputs = judge_round.Inputs(
+        data=stand_in(),
+        student_data=stand_in(),
+        teacher=given("teacher"),
+        student=given("student"),
+        files={FileId("r1", "a", "fp32"): given("")},
+        verified=verified("a", value=1.0, **facts),
+    )
+    settings = judge_round.Settings(
+        task=registry.task_as("text-generation", "bits_per_byte", {}),
+        round="r1",
+        stop=StopSpec.model_validate({"when": {"limits_met": True}}),
+        limits=Limits(drop=0.1),
+        min_agreement=0.9,
+        candidates=(file_of("a", batch=batch),),
+    )
+    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress())).judgement
+    assert found.stop is counts
+    assert f"{int(counts)} of its 1 files are verified and within the limits" in found.reason

@@ -22,12 +22,13 @@ from edgedistill.store.step import StepKind
 
 
 class Settings(Spec):
-    """The stopping rule, and the round's files."""
+    """The stopping rule, the agreement below which a file is not shipped, and the round's files."""
 
     task: TaskSpec
     round: Annotated[str, RoundRef()]
     stop: StopSpec
     limits: Limits
+    min_agreement: float
     candidates: tuple[Candidate, ...]
 
 
@@ -52,4 +53,4 @@ class Judged(Record):
     judgement: Judgement
 
 
-KIND = StepKind("edgedistill.steps.judge_round:run", 5, Settings, Inputs, Judged)
+KIND = StepKind("edgedistill.steps.judge_round:run", 6, Settings, Inputs, Judged)

@@ -141,6 +141,12 @@ class Verified(Record):
     texts_read: TextsRead | None = None
     """For such a task with text input."""
 
+    def agreement_at(self, batch: int) -> float:
+        """Agreement with PyTorch one item at a time (1), or in padded batches."""
+        agreement = self.fidelity.agreement if batch == 1 else self.agreement_batched
+        assert agreement is not None, "files that take one item at a time are refused a batch"
+        return agreement
+
 
 class Percentiles(Spec):
     """Percentiles of a figure over all runs; 95% of the runs are at least as good as p95. None if there are too few
