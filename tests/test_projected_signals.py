@@ -115,6 +115,14 @@ def one_by_one(projector):
             yield said.log_p[place], bool(said.mask[place])
 
 
+def test_states_are_computed_in_bf16_where_asked(projector, tmp_path):
+    values = [
+        Shards.of(recorded(projector, tmp_path / str(bf16), bf16=bf16)).every().astype(float) for bf16 in (False, True)
+    ]
+    difference = np.abs(values[1] - values[0])[np.isfinite(values[0])]
+    assert 1e-3 < difference.max() < 0.5
+
+
 SIGHTED: dict[str, dict[str, object]] = {
     "llama": {},
     "gemma3_text": {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 3, "head_dim": 8},

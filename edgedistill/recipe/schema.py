@@ -18,12 +18,14 @@ from edgedistill.spec import Name, Spec
 
 
 class Compute(Spec):
-    """Where models are trained, recorded and evaluated, and in what precision they are trained."""
+    """Where models are trained, recorded and evaluated, and in what precision they are trained and language models are
+    recorded."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` uses an accelerator if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto` uses bf16 autocast where it is faster (GPUs, CPUs with AMX); weights stay fp32."""
+    """`auto` uses bf16 autocast where it is faster: on GPUs, on CPUs with AMX, and on CPUs with AVX-512's bf16
+    instructions for models of width 192 or more. Weights stay fp32, and models are evaluated in fp32."""
 
 
 class StopConditions(Spec):

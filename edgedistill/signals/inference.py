@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,13 @@ def shown(model: PreTrainedModel, *, hidden: bool = False, attention: bool = Fal
             hook.remove()
 
 
+def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
+    """A forward pass in bf16 where that loses little, or in the model's own precision."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+
 def to_tensors(arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
     """A batch of `Items` as tensors."""
     import torch
@@ -99,11 +106,16 @@ def visit_distributions(
     items: Items,
     visit: DistributionVisitor,
     *,
+    bf16: bool = False,
     progress: Progress | None = None,
     label: str = "",
 ) -> None:
     """Call `visit` with the decisions of each batch, indexed in the order of the task's references, and the model's
-    states and head if the task has them, or logits."""
+    states and head if the task has them, or logits.
+
+    Args:
+        bf16: whether states are computed with bf16 autocast.
+    """
     owners, head_of = task.data.references(items).item, task.model.head
     states = task.model.packed_states or task.model.states
     if states is None or head_of is None:
@@ -115,7 +127,9 @@ def visit_distributions(
     device = next(model.parameters()).device
     for chosen in _each_batch(model, items, _STATES_BATCH, progress, label):
         batch = {name: tensor.to(device) for name, tensor in to_tensors(items.batch(chosen)).items()}
-        visit(positions(owners, chosen), head.on(states(model, batch)))
+        with autocast(device, bf16):
+            hidden = states(model, batch)
+        visit(positions(owners, chosen), head.on(hidden.float()))
 
 
 def visit_hidden(

@@ -18,7 +18,7 @@ from edgedistill.arrays import Booleans, Integers
 from edgedistill.contracts.distribution import Dense
 from edgedistill.contracts.sequences import Sequences
 from edgedistill.contracts.task import Encoder, Head, Task
-from edgedistill.signals.inference import evaluating
+from edgedistill.signals.inference import autocast, evaluating
 from edgedistill.signals.recorded import Shards
 from edgedistill.store.records.models import ProjectionFacts
 from edgedistill.vocabulary.alignment import Alignment, align, branched
@@ -108,9 +108,19 @@ class Projector:
             yield Window(alignment, trimmed.after[numbers] - first + passage.before, numbers)
 
     def visit(
-        self, windows: Sequence[Window], visit: ProjectedVisitor, *, progress: Progress | None = None, label: str = ""
+        self,
+        windows: Sequence[Window],
+        visit: ProjectedVisitor,
+        *,
+        bf16: bool = False,
+        progress: Progress | None = None,
+        label: str = "",
     ) -> None:
-        """Call `visit` with the decisions of each window."""
+        """Call `visit` with the decisions of each window.
+
+        Args:
+            bf16: whether the teacher's states are computed with bf16 autocast.
+        """
         head = self.task.model.head
         assert head is not None, "a task with sequences has it"
         layer = head(self.model)
@@ -118,7 +128,7 @@ class Projector:
         lengths = np.array([window.length for window in windows])
         with evaluating(self.model, len(windows), progress, label) as done:
             for chosen in _batches(lengths):
-                hidden = self._read([windows[number].alignment for number in chosen])
+                hidden = self._read([windows[number].alignment for number in chosen], bf16)
                 for number, states in zip(chosen, hidden, strict=True):
                     window = windows[number]
                     log_p = _log_p(states[: window.length], layer, self.re_encoding.tokens)
@@ -128,8 +138,8 @@ class Projector:
                     visit(window.decisions, Dense(said.log_p[window.rows]), taught[window.rows])
                 done(len(chosen))
 
-    def _read(self, alignments: Sequence[Alignment]) -> torch.Tensor:
-        """(B, T, H)"""
+    def _read(self, alignments: Sequence[Alignment], bf16: bool) -> torch.Tensor:
+        """(B, T, H) in float32."""
         import torch
 
         read = self.task.model.read
@@ -142,7 +152,8 @@ class Projector:
             tokens[number, :count], positions[number, :count], seen[number, :count, :count] = branched(alignment)
         device = next(self.model.parameters()).device
         given = (torch.from_numpy(array).to(device) for array in (tokens, positions, seen))
-        return read(self.model, *given)
+        with autocast(device, bf16):
+            return read(self.model, *given).float()
 
 
 _ROWS = 64

@@ -107,6 +107,7 @@ class DistributionRecorder:
         sampled: whether the packed classes are drawn, instead of the most likely.
         layout: layout of packed rows; None: states with `bits` bits if the model provides them, or logits.
         tokens: number of logits that are tokens, leaving out padding. None: all.
+        bf16: whether states are computed with bf16 autocast.
     """
 
     model: PreTrainedModel
@@ -118,6 +119,7 @@ class DistributionRecorder:
     sampled: bool = False
     bits: int = 0
     tokens: int | None = None
+    bf16: bool = False
 
     def write(self, items: Items, file: Path, which: str) -> None:
         """One shard.
@@ -130,7 +132,9 @@ class DistributionRecorder:
         def keep(numbers: Integers, said: Distributed) -> None:
             shard.keep(numbers, said if self.tokens is None else said.first(self.tokens))
 
-        visit_distributions(self.model, self.task, items, keep, progress=self.progress, label=self.label + which)
+        visit_distributions(
+            self.model, self.task, items, keep, bf16=self.bf16, progress=self.progress, label=self.label + which
+        )
 
     def write_projected(self, projector: Projector, windows: Sequence[Window], file: Path, which: str) -> None:
         """One shard of a model's distributions, projected onto a student's tokens."""
@@ -140,7 +144,7 @@ class DistributionRecorder:
             shard.keep(numbers, said)
             shard.tensors[TAUGHT][numbers] = taught
 
-        projector.visit(windows, keep, progress=self.progress, label=self.label + which)
+        projector.visit(windows, keep, bf16=self.bf16, progress=self.progress, label=self.label + which)
 
     def shapes(self, decisions: int, width: int) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
         """Shapes and types of a file's tensors.

@@ -40,6 +40,7 @@ from edgedistill.store.records.base import FileName
 from edgedistill.store.records.models import FORM_OF, ProjectionFacts, Signals, TopKFacts
 from edgedistill.store.step import Context
 from edgedistill.training.loop import make_accelerator
+from edgedistill.training.precision import wants_bf16
 from edgedistill.vocabulary.agreement import Reader, shared_tokens
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def _recorder(
     width, form, temperatures = model.config.hidden_size, FORM_OF[settings.signal], settings.temperatures
     size = distribution_size(form, classes, width, settings.k, settings.bits, len(temperatures))
     refuse_too_large(f"{form} signals on {settings.split}", size.of(decisions), size.a_decision, settings.max_gb)
-    started = DistributionRecorder(model, task, show.progress, show.label)
+    bf16 = wants_bf16(settings.compute, model.config)
+    started = DistributionRecorder(model, task, show.progress, show.label, bf16=bf16)
     if form == "hidden":
         return replace(started, bits=settings.bits), None
     if form == "dense":

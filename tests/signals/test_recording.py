@@ -149,6 +149,21 @@ def test_states_and_the_head_give_the_logits_within_their_precision(model, items
     assert stored == len(items) * {16: 32, 8: 20}[bits]
 
 
+def test_states_are_computed_in_bf16_where_asked_and_the_head_is_not(model, items, said, tmp_path):
+    found = []
+    for bf16 in (True, False):
+        folder = tmp_path / str(bf16)
+        folder.mkdir()
+        found.append(LogitSignal((Shards.of(recorded(recorder(model, STATES, bf16=bf16), items, folder)),)).all_rows())
+    batch = {name: torch.from_numpy(value) for name, value in items.inputs(np.arange(90)).items()}
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        hidden = states(model, batch).float()
+    expected = (hidden @ model.classifier.weight.T + model.classifier.bias).detach().numpy()
+    assert np.abs(expected - said.numpy()).max() > 2e-3
+    np.testing.assert_allclose(found[0], expected, atol=1e-3)
+    np.testing.assert_allclose(found[1], said, atol=1e-4)
+
+
 LANGUAGE = registry.task("text-generation")
 FORMS: dict[str, dict[str, Any]] = {
     "logits": {},

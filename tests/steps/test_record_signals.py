@@ -14,6 +14,7 @@ from edgedistill.models.loading import load_model
 from edgedistill.recipe.round_spec import Place
 from edgedistill.recipe.schema import Compute
 from edgedistill.signals.inference import predict
+from edgedistill.signals.recording import DistributionRecorder
 from edgedistill.steps import record_signals
 from edgedistill.steps.distil import _soft_targets
 from edgedistill.steps.kinds import distil
@@ -37,9 +38,9 @@ def record(finished_run, tmp_path):
         DataInputs(made(record_of(TokenisedData, data), data)), made(record_of(TrainedModel, teacher), teacher)
     )
 
-    def run(signal, **settings):
+    def run(signal, precision="fp32", **settings):
         settings = {"task": registry.task_as(TASK.name, "accuracy", {}), "split": "train", "max_gb": 1.0, **settings}
-        own = kind.Settings(signal=signal, compute=Compute(device="cpu", precision="fp32"), **settings)
+        own = kind.Settings(signal=signal, compute=Compute(device="cpu", precision=precision), **settings)
         (tmp_path / signal).mkdir()
         done = record_signals.run(own, inputs, tmp_path / signal, Context(tmp_path / "scratch", Progress()))
         return made(done, tmp_path / signal)
@@ -101,3 +102,17 @@ def test_more_than_the_budget_is_refused_before_the_teacher_is_asked(record, mon
         record("logits", max_gb=1.4e-6)
     with pytest.raises(pytest.fail.Exception, match="it was asked"):
         record("top-k", k=2, bits=8, temperatures=(1.0,), max_gb=1.44e-6)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_states_are_recorded_in_the_precision_in_which_a_live_teacher_runs(record, monkeypatch, precision):
+    seen = []
+    write = DistributionRecorder.write
+
+    def recorded(recorder, *given):
+        seen.append(recorder.bf16)
+        return write(recorder, *given)
+
+    monkeypatch.setattr(DistributionRecorder, "write", recorded)
+    record("logits", precision)
+    assert set(seen) == {precision == "bf16"}

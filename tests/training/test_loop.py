@@ -156,6 +156,15 @@ def test_the_student_computes_in_the_precision_that_is_asked_for(tmp_path, preci
     assert {inputs.student_logits_RC.dtype for inputs in term.seen} == {expected}
 
 
+@pytest.mark.parametrize(("wide", "expected"), [(8, torch.bfloat16), (4096, torch.float32)])
+def test_on_its_own_it_computes_in_what_is_faster_for_a_student_of_its_width(tmp_path, monkeypatch, wide, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("edgedistill.training.precision._WIDE", wide)
+    term = Term()
+    trained(tmp_path, request(epochs=1, compute=Compute(device="cpu")), term)
+    assert {inputs.student_logits_RC.dtype for inputs in term.seen} == {expected}
+
+
 def test_an_epoch_is_as_long_as_it_is_told(tmp_path):
     done = trained(tmp_path, request(epochs=3, steps_per_epoch=7))
     assert len(done.steps) == 3 * 7

@@ -43,6 +43,6 @@ class Inputs:
     """The data step with the model's tokenizer, if it differs from the data's."""
 
 
-KIND = StepKind("edgedistill.steps.record_signals:run", 6, Settings, Inputs, Signals)
-PROJECTED = StepKind("edgedistill.steps.record_signals:run", 7, Settings, Inputs, Signals)
+KIND = StepKind("edgedistill.steps.record_signals:run", 7, Settings, Inputs, Signals)
+PROJECTED = StepKind("edgedistill.steps.record_signals:run", 8, Settings, Inputs, Signals)
 """Distributions projected onto a student's tokens (`Inputs.tokens`), which are versioned apart."""
