@@ -55,7 +55,7 @@ def read_rows(source: DataSource, where: str, cache: Path, wanted: Wanted) -> Da
         if path.is_dir():
             return _copied(_of_folder(path, source.split, where), wanted, name, table)
         rows = _parquet(path, wanted, name, table) if path.suffix == ".parquet" else _rows(path, wanted, name, table)
-        return _sliced({"train": rows}, source.split or "train")
+        return _sliced(_only(rows, where), source.split or "train")
     except EdgedistillError as error:
         if str(error).startswith((where, name)):
             raise
@@ -173,7 +173,7 @@ def _of_folder(folder: Path, split: str | None, where: str) -> Dataset:
     """
     listing = folder / "dataset_dict.json"
     if not listing.is_file():
-        return _sliced({"train": _saved(folder)}, split or "train")
+        return _sliced(_only(_saved(folder), where), split or "train")
     splits = _json(listing).get("splits")
     if not isinstance(splits, list) or not all(isinstance(name, str) for name in splits):
         raise UserError(f"'{listing}' names no splits; expected a folder saved by datasets")
@@ -216,6 +216,11 @@ def _json(file: Path) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{file}' is not JSON ({error}); expected a folder saved by datasets") from None
     return content if isinstance(content, dict) else {}
+
+
+def _only(rows: Dataset, where: str) -> dict[str, Dataset]:
+    """The rows of a file, under the name that `datasets` gives a file and under that of its place in the recipe."""
+    return {"train": rows, where.rsplit(".", 1)[-1]: rows}
 
 
 def _sliced(splits: dict[str, Dataset], wanted: str) -> Dataset:

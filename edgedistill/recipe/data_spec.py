@@ -26,7 +26,8 @@ class DataSource(Spec):
     revision: str = "main"
     """Branch, tag or commit of a `hub` data set. The plan pins the commit."""
     split: str | None = None
-    """A split or slice of the source in `datasets` notation: `train[:90%]`."""
+    """A split or slice of the source in `datasets` notation: `train[:90%]`. A file has one split, `train`, which may be
+    called after the key as well: for `validation`, `validation[:10%]`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> DataSource:

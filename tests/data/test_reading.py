@@ -131,6 +131,15 @@ def test_a_prepared_table_has_the_same_bytes_whatever_was_sliced(tmp_path):
     assert (tmp_path / "a" / "data.arrow").read_bytes() == (tmp_path / "b" / "data.arrow").read_bytes()
 
 
+@pytest.mark.parametrize("format_", WRITERS)
+@pytest.mark.parametrize("split", ["train[:1]", "validation[:50%]"])
+def test_the_rows_of_a_file_are_a_split_of_either_name(tmp_path, format_, split):
+    file = WRITERS[format_](tmp_path / f"rows.{format_}", ROWS)
+    assert read(file, "data.validation", split=split).to_list() == ROWS[:1]
+    with pytest.raises(UserError, match=r"got 'test\[:1\]', expected one of train, validation, or a slice of it"):
+        read(file, "data.validation", split="test[:1]")
+
+
 def test_a_saved_folder_gives_its_split_and_slices(tmp_path):
     splits = DatasetDict({"train": Dataset.from_list(ROWS), "test": Dataset.from_list(ROWS[:1])})
     splits.save_to_disk(str(tmp_path / "both"))
@@ -140,7 +149,8 @@ def test_a_saved_folder_gives_its_split_and_slices(tmp_path):
         read(tmp_path / "both", "data.validation")
     Dataset.from_list(ROWS).save_to_disk(str(tmp_path / "one"))
     assert len(read(tmp_path / "one", "data.validation")) == 2
-    assert len(read(tmp_path / "one", "data.validation", split="train[1:]")) == 1
+    for split in ("train[1:]", "validation[1:]"):
+        assert read(tmp_path / "one", "data.validation", split=split).to_list() == ROWS[1:]
 
 
 @pytest.mark.parametrize("name", ["../other/data-00000-of-00001.arrow", "/etc/hostname", ".."])

@@ -6,7 +6,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
+from edgedistill.contracts import registry
+from edgedistill.data.reading import read_rows
+from edgedistill.data.row_tables import Wanted
 from edgedistill.planning import fingerprints, make_plan
 from edgedistill.recipe import reading
 
@@ -20,6 +24,35 @@ def test_every_shipped_recipe_loads_and_plans(name, monkeypatch):
     plan = make_plan(recipe, fingerprints.look_up(recipe))
     assert plan.candidates
     assert plan.steps[-1].name == "bundle"
+
+
+def advised(name: str) -> list[str]:
+    """The settings that a recipe's comments advise, for splits only."""
+    return re.findall(r'--set "(data\.\w+\.split=[^"]+)"', reading.shipped()[name].read_text())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("with_advice", [False, True])
+def test_the_data_of_every_shipped_recipe_is_read_from_files_that_a_user_brings(name, with_advice, tmp_path):
+    recipe = reading.load(name, advised(name) if with_advice else [])
+    task = registry.task(recipe.task.type)
+    columns = task.data.columns.read(recipe.data.columns)
+    content: dict[str, list[object]] = {column: ["a text"] * 100 for column in columns.values()}
+    for split, source in recipe.data.splits().items():
+        if source.path is None:
+            continue
+        file = tmp_path / f"{split}{Path(source.path).suffix}"
+        if file.suffix == ".parquet":
+            Dataset.from_dict(content).to_parquet(file)
+        else:
+            Dataset.from_dict(content).to_json(file)
+        brought = source.model_copy(update={"path": str(file)})
+        rows = read_rows(brought, f"data.{split}", tmp_path / "cache", Wanted.of(task, columns))
+        assert 0 < len(rows) <= 100
+
+
+def test_advice_on_splits_is_found():
+    assert len(advised("books-smollm2")) == 3
 
 
 @pytest.mark.parametrize("name", SHIPPED)
