@@ -27,7 +27,8 @@ from edgedistill.recipe.reading import shipped
 from edgedistill.store.artifacts import Failure, Manifest, Published, file_entries
 from edgedistill.store.handle import Artifact
 from edgedistill.store.records import base
-from edgedistill.store.records.base import R
+from edgedistill.store.records.base import FileName, R
+from edgedistill.store.records.files import FidelityFigures, TextsRead, Verified
 
 LABELS = ["set_alarm", "weather", "play_music"]
 MINILM = Path(__file__).parents[2] / "shared" / "models" / "all-MiniLM-L6-v2"
@@ -59,6 +60,31 @@ def assert_close(found: Array, expected: Array, atol: float = 0.0, rtol: float =
 def stand_in(**attributes: object) -> Any:
     """Something with these attributes, where a whole object would have many more than the test is about."""
     return SimpleNamespace(**attributes)
+
+
+def verified_record(
+    value: float,
+    agreement: float,
+    *,
+    batched: float | None = None,
+    checks: Mapping[str, float] | None = None,
+    read: TextsRead | None = None,
+) -> Verified:
+    """A record of a file with this metric and these agreements: of single items, and of padded batches."""
+    return Verified(
+        answers=FileName("answers.safetensors"),
+        answers_batched=None,
+        backend={},
+        fidelity=FidelityFigures(
+            agreement=agreement, max_abs_diff=0.0, mean_abs_diff=0.0, mean_divergence=0.0, max_divergence=0.0
+        ),
+        value=value,
+        agreement_batched=batched,
+        value_batched=None,
+        flips=(),
+        checks=checks or {},
+        texts_read=read,
+    )
 
 
 def move_smallest(row, by: float) -> None:

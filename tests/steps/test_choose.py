@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from helpers import stand_in
+from helpers import stand_in, verified_record
 
 from edgedistill.contracts import registry
 from edgedistill.evaluation import selection
@@ -20,7 +20,6 @@ from edgedistill.store.records.files import (
     Percentiles,
     PromptMeasurement,
     TextsRead,
-    Verified,
     VerifyId,
 )
 
@@ -34,12 +33,8 @@ def measured(file_bytes, samples_ms=(), passes=()):
     )  # fmt: skip
 
 
-def verified(value, agreement, checks=(), read=None, batched=None):
-    fidelity = SimpleNamespace(agreement=agreement)
-    record = Verified.model_construct(
-        value=value, fidelity=fidelity, checks=dict(checks), texts_read=read, agreement_batched=batched
-    )
-    return SimpleNamespace(record=record)
+def verified(value, agreement, **facts):
+    return SimpleNamespace(record=verified_record(value, agreement, **facts))
 
 
 def given(**facts):
@@ -176,9 +171,9 @@ def test_what_verification_found_in_a_file_blocks_it(tmp_path):
     alike = read.model_copy(update={"in_data": 0})
     right = {"greedy_tokens": 1.0, "greedy_texts": 1.0, "padded_tokens": 1.0, "uncached_tokens": 1.0}
     found = {
-        "fp32": verified(1.0, 1.0, right | {"uncached_tokens": 0.6}, alike),
-        "int8": verified(1.1, 1.0, right, read),
-        "int4": verified(1.3, 1.0, right | {"uncached_tokens": 0.6}, alike),
+        "fp32": verified(1.0, 1.0, checks=right | {"uncached_tokens": 0.6}, read=alike),
+        "int8": verified(1.1, 1.0, checks=right, read=read),
+        "int4": verified(1.3, 1.0, checks=right | {"uncached_tokens": 0.6}, read=alike),
     }
     choice = language_choice(tmp_path, found).choice
     assert choice.chosen == "r1/onnx/int4"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import stand_in
+from helpers import stand_in, verified_record
 
 from edgedistill.contracts import registry
 from edgedistill.contracts.answers import Answers, References
@@ -19,7 +19,7 @@ from edgedistill.recipe.deployment_spec import Limits
 from edgedistill.recipe.schema import StopSpec
 from edgedistill.steps import judge_round
 from edgedistill.store.progress import Progress
-from edgedistill.store.records.files import FileId, Verified, VerifyId
+from edgedistill.store.records.files import FileId, VerifyId
 from edgedistill.store.step import Context
 
 LABELS = np.array([0, 1, 1, -100, 0])
@@ -27,20 +27,13 @@ ROWS = {"teacher": [0, 1, 1, 0, 1], "student": [0, 1, 0, 0, 1]}
 """Classes that are answered: the teacher is right on 3 of 4, the student on 2."""
 
 
-def given(role, value=None, failure=None, agreement=1.0, batched=None, checks=None):
-    record = Verified.model_construct(
-        answers="",
-        value=value,
-        fidelity=stand_in(agreement=agreement),
-        agreement_batched=batched,
-        checks=checks or {},
-        texts_read=None,
-    )
-    return stand_in(path=lambda name: role, record=record, failure=failure)
+def given(role):
+    return stand_in(path=lambda name: role, record=stand_in(answers=""))
 
 
-def verified(target, **facts):
-    return {VerifyId("r1", target, "fp32", "r"): given("", **facts)}
+def verified(target, value=0.0, failure=None, agreement=1.0, **facts):
+    record = verified_record(value, agreement, **facts)
+    return {VerifyId("r1", target, "fp32", "r"): stand_in(record=record, failure=failure)}
 
 
 def test_every_file_is_judged_by_its_own_drop_and_size(tmp_path, monkeypatch):

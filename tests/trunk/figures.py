@@ -298,11 +298,12 @@ class Recount:
             "round": name,
             "drop": drop,
             "real": bool(drop["p"] < 0.05 and drops.mean() > 0),
-            # What disagrees with its model counts here too: only drop and size are looked at.
+            # What disagrees with its model is never shipped, so it ends no run.
             "within_limits": [
                 candidate["id"]
                 for candidate in candidates
                 if candidate["model"] == name
+                and candidate["agreement_with_student"] >= self.recipe["verify"]["min_agreement"]
                 and candidate["drop"]["value"] <= self.recipe["select"]["limits"]["accuracy_drop"]
             ],
             "stop": bool(np.percentile(draws, 5) > rule),
