@@ -94,8 +94,9 @@ BITS = {"teacher": 1.0, "student": 1.5}
 """Bits for each byte."""
 
 
-def language_models(monkeypatch):
-    """Models whose answers are of `BITS`, and their files, of 1 byte."""
+@pytest.fixture
+def judged(monkeypatch, tmp_path):
+    """Judges a round of models whose answers are of `BITS`, with files of 1 byte."""
     item = np.arange(20)
     ids = np.zeros((20, 1), np.int32)
 
@@ -112,36 +113,35 @@ def language_models(monkeypatch):
     monkeypatch.setattr(judge_round, "read_files", lambda artifact: stand_in(bytes=1, search=None))
     monkeypatch.setattr(judge_round, "tokenizer_bytes", lambda task, target, data: None)
 
+    def judge(when, drop, verified, batch=1):
+        rows = tuple(Candidate(id=f"r1/{key.target}", threads=1, batch=batch, **key._asdict()) for key in verified)
+        inputs = judge_round.Inputs(
+            data=stand_in(),
+            student_data=stand_in(),
+            teacher=given("teacher"),
+            student=given("student"),
+            files={row.file_key: given("") for row in rows},
+            verified=verified,
+        )
+        settings = judge_round.Settings(
+            task=registry.task_as("text-generation", "bits_per_byte", {}),
+            round="r1",
+            stop=StopSpec.model_validate({"when": when}),
+            limits=Limits(drop=drop),
+            min_agreement=0.9,
+            candidates=rows,
+        )
+        return judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress())).judgement
 
-def file_of(target, precision="fp32", batch=1):
-    return Candidate(
-        id=f"r1/{target}", model="r1", target=target, precision=precision, runtime="r", threads=1, batch=batch
-    )
+    return judge
 
 
 @pytest.mark.parametrize(
     ("allowed", "limit", "stops", "within"),
     [(0.3, 0.3, True, ("r1/a",)), (0.6, 0.3, False, ("r1/a",)), (0.3, 0.6, True, ("r1/a", "r1/b"))],
 )
-def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypatch, allowed, limit, stops, within):
-    language_models(monkeypatch)
-    inputs = judge_round.Inputs(
-        data=stand_in(),
-        student_data=stand_in(),
-        teacher=given("teacher"),
-        student=given("student"),
-        files={FileId("r1", name, "fp32"): given("") for name in "ab"},
-        verified=verified("a", value=0.9) | verified("b", value=1.5),
-    )
-    settings = judge_round.Settings(
-        task=registry.task_as("text-generation", "bits_per_byte", {}),
-        round="r1",
-        stop=StopSpec.model_validate({"when": {"drop": allowed}}),
-        limits=Limits(drop=limit),
-        min_agreement=0.9,
-        candidates=(file_of("a"), file_of("b")),
-    )
-    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress())).judgement
+def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(judged, allowed, limit, stops, within):
+    found = judged({"drop": allowed}, limit, verified("a", value=0.9) | verified("b", value=1.5))
     assert found.drop == pytest.approx(0.5)
     assert (found.stop, found.within_limits) == (stops, within)
     assert "r1's bits per byte rise on validation is 0.5000" in found.reason
@@ -157,24 +157,7 @@ def test_of_a_metric_that_is_lower_is_better_a_rise_is_a_drop(tmp_path, monkeypa
         ({"checks": {"uncached_tokens": 0.8}}, 1, False),
     ],
 )
-def test_a_file_that_cannot_be_shipped_stops_no_run(tmp_path, monkeypatch, facts, batch, counts):
-    language_models(monkeypatch)
-    inputs = judge_round.Inputs(
-        data=stand_in(),
-        student_data=stand_in(),
-        teacher=given("teacher"),
-        student=given("student"),
-        files={FileId("r1", "a", "fp32"): given("")},
-        verified=verified("a", value=1.0, **facts),
-    )
-    settings = judge_round.Settings(
-        task=registry.task_as("text-generation", "bits_per_byte", {}),
-        round="r1",
-        stop=StopSpec.model_validate({"when": {"limits_met": True}}),
-        limits=Limits(drop=0.1),
-        min_agreement=0.9,
-        candidates=(file_of("a", batch=batch),),
-    )
-    found = judge_round.run(settings, inputs, tmp_path, Context(tmp_path, Progress())).judgement
+def test_a_file_that_cannot_be_shipped_stops_no_run(judged, facts, batch, counts):
+    found = judged({"limits_met": True}, 0.1, verified("a", value=1.0, **facts), batch)
     assert found.stop is counts
     assert f"{int(counts)} of its 1 files are verified and within the limits" in found.reason
