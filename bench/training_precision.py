@@ -84,8 +84,8 @@ def main(words: Sequence[str] | None = None) -> None:
             "auto": picked[width],
         }
         rows.append(row)
-        takes_bf16 = "bf16" in picked[width]
-        if (takes_bf16 and ratios[-1] < 1) or (not takes_bf16 and ratios[0] > 1):
+        slower = ratios[-1] < 1 if "bf16" in picked[width] else ratios[0] > 1
+        if slower:
             wrong.append(f"{width}: {ratios[0]:.2f} to {ratios[-1]:.2f} and {picked[width]}")
     goal = Goal("auto never takes the precision that is slower in every repeat", "; ".join(wrong) or "never", not wrong)
     record("training_precision", rows, [goal])

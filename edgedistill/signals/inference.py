@@ -67,7 +67,7 @@ def shown(model: PreTrainedModel, *, hidden: bool = False, attention: bool = Fal
 
 
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
-    """A forward pass in bf16 where that loses little, or in the model's own precision."""
+    """bf16 autocast, or the model's own precision."""
     import torch
 
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)

@@ -105,7 +105,7 @@ def test_more_than_the_budget_is_refused_before_the_teacher_is_asked(record, mon
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_states_are_recorded_in_the_precision_in_which_a_live_teacher_runs(record, monkeypatch, precision):
+def test_states_are_recorded_in_the_precision_of_training(record, monkeypatch, precision):
     seen = []
     write = DistributionRecorder.write
 
