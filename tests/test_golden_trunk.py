@@ -103,6 +103,11 @@ def test_no_figure_goes_uncounted(told, recount):
     assert uncounted == set()
 
 
+def test_no_other_file_is_within_the_limits_after_a_round(told, recount):
+    named, expected = ({place for place in found if ".within_limits." in place} for found in (told, recount))
+    assert named == expected != set()
+
+
 def test_the_run_can_tell_right_from_wrong(told, recount):
     """Figures that are all equal, or all zero, would let a mistake pass."""
     trials = [told[f"results.rounds.1.teacher_trials.{number}.value"] for number in range(3)]

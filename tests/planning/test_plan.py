@@ -122,6 +122,7 @@ KEYS_OF_PARTS = [
     ((), STOP, {"judge-r1", "judge-r2", "report"}),
     ((STOP,), "stop.when.drop=0.5", {"judge-r1", "judge-r2"}),
     ((STOP,), "stop.when.limits_met=true", {"judge-r1", "judge-r2"}),
+    ((STOP,), "verify.min_agreement=0.9", {"judge-r1", "judge-r2", "choose", "report"}),
     ((STOP,), "stop.test=mcnemar", {"judge-r1", "judge-r2"}),
     ((STOP,), "stop.alpha=0.01", {"judge-r1", "judge-r2"}),
     ((), CHOICE, {"r2-trial-1", "r2-trial-2", "r2-teacher", "r2"}),
